@@ -1,0 +1,104 @@
+"""diptych: how a vision-language model does the same task from text and from an image."""
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from diptych.activations import Activations
+    from diptych.attribution.ap import ap
+    from diptych.attribution.ap_ig import ap_ig
+    from diptych.attribution.exact import exact
+    from diptych.backpatch import Cell, back_patch, cells
+    from diptych.batch import Batch
+    from diptych.compare import overlaps
+    from diptych.errors import DiptychError
+    from diptych.grid import Circuit, Grid, Scores
+    from diptych.interventions import ablate_outside, run_circuits
+    from diptych.items import Contrast, Drawing, ImageFile, Item, Task
+    from diptych.layout import Layout, Span, position_map
+    from diptych.models.check import prove
+    from diptych.models.encode import answer_tokens, encode, encode_item
+    from diptych.models.load import load, organisms
+    from diptych.models.vlm import VLM
+    from diptych.registry import find
+    from diptych.report.build import build
+    from diptych.result import Result
+    from diptych.run import Finding, Run, Store, Unit
+
+__version__ = version("diptych")
+
+_HOMES = {
+    "activations": ("Activations",),
+    "attribution.ap": ("ap",),
+    "attribution.ap_ig": ("ap_ig",),
+    "attribution.exact": ("exact",),
+    "backpatch": ("Cell", "back_patch", "cells"),
+    "batch": ("Batch",),
+    "compare": ("overlaps",),
+    "errors": ("DiptychError",),
+    "grid": ("Circuit", "Grid", "Scores"),
+    "interventions": ("ablate_outside", "run_circuits"),
+    "items": ("Contrast", "Drawing", "ImageFile", "Item", "Task"),
+    "layout": ("Layout", "Span", "position_map"),
+    "models.check": ("prove",),
+    "models.encode": ("answer_tokens", "encode", "encode_item"),
+    "models.load": ("load", "organisms"),
+    "models.vlm": ("VLM",),
+    "registry": ("find",),
+    "report.build": ("build",),
+    "result": ("Result",),
+    "run": ("Finding", "Run", "Store", "Unit"),
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "VLM",
+    "Activations",
+    "Batch",
+    "Cell",
+    "Circuit",
+    "Contrast",
+    "DiptychError",
+    "Drawing",
+    "Finding",
+    "Grid",
+    "ImageFile",
+    "Item",
+    "Layout",
+    "Result",
+    "Run",
+    "Scores",
+    "Span",
+    "Store",
+    "Task",
+    "Unit",
+    "ablate_outside",
+    "answer_tokens",
+    "ap",
+    "ap_ig",
+    "back_patch",
+    "build",
+    "cells",
+    "encode",
+    "encode_item",
+    "exact",
+    "find",
+    "load",
+    "organisms",
+    "overlaps",
+    "position_map",
+    "prove",
+    "run_circuits",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Public names are imported when first used: `diptych --help` and reports need no torch."""
+    if name not in _HOME:
+        raise AttributeError(f"diptych has no public name '{name}'. Known: {', '.join(__all__)}.")
+    return getattr(import_module(f"diptych.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

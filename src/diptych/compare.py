@@ -1,0 +1,123 @@
+"""Structural overlap of two circuits, against random circuits matched in size (methods §7)."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+
+from diptych.errors import MismatchError
+from diptych.grid import KINDS, Circuit
+from diptych.layout import position_map
+
+SEGMENTS = ("data", "query", "generation")
+
+
+@dataclass(frozen=True)
+class SetPair:
+    """Sizes that decide an overlap: two sets of a and b nodes out of `nodes`, sharing `both`."""
+
+    a: int
+    b: int
+    both: int
+    nodes: int
+
+    @property
+    def iou(self) -> float:
+        """|a ∩ b| / |a ∪ b|; nan if both are empty."""
+        union = self.a + self.b - self.both
+        return self.both / union if union else float("nan")
+
+    @property
+    def expected(self) -> float:
+        """IoU of random sets of these sizes: α·β/(α + β − α·β) with α = a/nodes, β = b/nodes."""
+        alpha, beta = self.a / self.nodes, self.b / self.nodes
+        union = alpha + beta - alpha * beta
+        return alpha * beta / union if union else float("nan")
+
+    def draws(self, count: int, seed: int) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
+        """IoU of `count` pairs of random sets of these sizes: the shared count is hypergeometric."""
+        both = np.random.default_rng(seed).hypergeometric(self.a, self.nodes - self.a, self.b, size=count)
+        union = self.a + self.b - both
+        return both / np.maximum(union, 1) if union.any() else np.full(count, np.nan)
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """Overlap of a text and an image circuit in one segment, for one node kind, both directions averaged."""
+
+    segment: str
+    kind: str
+    pairs: tuple[SetPair, ...]
+
+    @property
+    def iou(self) -> float:
+        return float(np.mean([pair.iou for pair in self.pairs]))
+
+    @property
+    def expected(self) -> float:
+        """IoU of matched random circuits."""
+        return float(np.mean([pair.expected for pair in self.pairs]))
+
+    @property
+    def niou(self) -> float:
+        """(IoU − b)/(1 − b): 0 for matched random circuits, 1 for identical ones."""
+        return normalised(self.iou, self.expected)
+
+    def null(self, count: int, seed: int) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
+        """nIoU of `count` draws of random circuits matched in size, in increasing order.
+
+        Both directions compare the same two circuits, so their draws are paired by rank: drawn independently, the
+        null of query and generation would be √2 too narrow.
+        """
+        drawn = np.mean([np.sort(pair.draws(count, seed + index)) for index, pair in enumerate(self.pairs)], axis=0)
+        return (drawn - self.expected) / (1 - self.expected) if self.expected < 1 else np.full(count, np.nan)
+
+
+def overlaps(a: Circuit, b: Circuit) -> list[Overlap]:
+    """The overlap of two circuits of one model in each segment and node kind.
+
+    Data: which heads and neurons take part anywhere, positions dropped. Query and generation: nodes carried through
+    the position map, in both directions.
+    """
+    if a.model != b.model:
+        raise MismatchError(f"Circuits of two models, {a.model} and {b.model}. Compare circuits of one model.")
+    return [Overlap(s, kind, tuple(_pairs(a, b, s, kind))) for s in SEGMENTS for kind in KINDS]
+
+
+def normalised(iou: float, expected: float) -> float:
+    """(IoU − b)/(1 − b); nan where random circuits already overlap fully."""
+    return (iou - expected) / (1 - expected) if expected < 1 else float("nan")
+
+
+def ceiling(across: float, within_a: float, within_b: float, expected: float) -> float:
+    """Share of the reachable overlap: (IoU_AB − b)/(√(IoU_AA·IoU_BB) − b), from split halves of each circuit."""
+    reachable = float(np.sqrt(within_a * within_b))
+    return (across - expected) / (reachable - expected) if reachable > expected else float("nan")
+
+
+def _pairs(a: Circuit, b: Circuit, segment: str, kind: str) -> Iterator[SetPair]:
+    if segment == "data":
+        yield set_pair(_anywhere(a, kind), _anywhere(b, kind))
+        return
+    forth = a.carry(position_map(a.layout, b.layout), b.layout)
+    back = b.carry(position_map(b.layout, a.layout), a.layout)
+    yield set_pair(_inside(forth, kind, segment), _inside(b, kind, segment))
+    yield set_pair(_inside(a, kind, segment), _inside(back, kind, segment))
+
+
+def set_pair(a: Bool[Tensor, "..."], b: Bool[Tensor, "..."]) -> SetPair:
+    """The sizes of two sets given as masks of one shape."""
+    return SetPair(int(a.sum()), int(b.sum()), int(torch.logical_and(a, b).sum()), a.numel())
+
+
+def _anywhere(circuit: Circuit, kind: str) -> Tensor:
+    nodes: Tensor = getattr(circuit, kind)
+    return nodes[:, circuit.layout.data].any(1)
+
+
+def _inside(circuit: Circuit, kind: str, segment: str) -> Tensor:
+    nodes: Tensor = getattr(circuit, kind)
+    return nodes[:, circuit.layout.segment(segment)]

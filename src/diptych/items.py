@@ -1,0 +1,220 @@
+"""Items, tasks and contrasts: what is asked, in up to two panels. No torch here."""
+
+import hashlib
+import json
+import random
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from diptych.errors import InputError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Modality = Literal["text", "image"]
+Split = Literal["discover", "select", "test"]
+MODALITIES: tuple[Modality, ...] = ("text", "image")
+SPLITS: tuple[Split, ...] = ("discover", "select", "test")
+
+
+class Picture(Protocol):
+    """An image that is opened late."""
+
+    def open(self) -> "Image":
+        """The picture as an RGB image."""
+        ...
+
+    def digest(self) -> str:
+        """Identity of the content, without drawing it."""
+        ...
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """A picture in a file."""
+
+    path: Path
+
+    def open(self) -> "Image":
+        from PIL import Image, UnidentifiedImageError
+
+        try:
+            with Image.open(self.path) as image:
+                return image.convert("RGB")
+        except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+            raise InputError(
+                f"Image '{self.path}' cannot be opened: {error}. "
+                f"Expected a picture that Pillow reads (PNG, JPEG, WebP). Replace the file or drop the item."
+            ) from error
+
+    def digest(self) -> str:
+        try:
+            return hashlib.sha256(Path(self.path).read_bytes()).hexdigest()
+        except OSError as error:
+            raise InputError(f"Image '{self.path}' cannot be read: {error.strerror}. Check the path.") from error
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A picture drawn by a function from plain (JSON) arguments; the same arguments give the same pixels."""
+
+    draw: Callable[..., "Image"]
+    arguments: dict[str, Any]
+
+    def open(self) -> "Image":
+        return self.draw(**self.arguments)
+
+    def digest(self) -> str:
+        return _sha256([self.draw.__name__, self.arguments])
+
+
+@dataclass(frozen=True)
+class Item:
+    """One question in up to two panels.
+
+    `text` holds the data as text, `image` the same data as a picture; an item with both is *paired*.
+    `query` follows the data in either panel. Counterfactuals share the item's `group` (the question template);
+    items of one `cluster` (entity, scene) share a split and are resampled together.
+    """
+
+    id: str
+    text: str | None
+    image: Picture | None
+    query: str
+    answer: str
+    group: str = ""
+    cluster: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("id", "query", "answer"):
+            if not getattr(self, name).strip():
+                raise InputError(
+                    f"Item '{self.id}' has an empty {name}. Every item needs an id, a query and an answer."
+                )
+        if self.text is None and self.image is None:
+            raise InputError(f"Item '{self.id}' has neither text nor image. Give at least one panel.")
+        for name in ("text", "query", "answer"):
+            _refuse_control_characters(self.id, name, getattr(self, name) or "")
+        if not self.cluster:
+            object.__setattr__(self, "cluster", self.id)
+
+    @property
+    def paired(self) -> bool:
+        return self.text is not None and self.image is not None
+
+    def has(self, modality: Modality) -> bool:
+        """Whether the item has this panel."""
+        return (self.text if modality == "text" else self.image) is not None
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """A clean item and its counterfactual, seen in one panel: same group, different answers."""
+
+    modality: Modality
+    clean: Item
+    counterfactual: Item
+
+    def __post_init__(self) -> None:
+        for item in (self.clean, self.counterfactual):
+            if not item.has(self.modality):
+                raise InputError(f"Item '{item.id}' has no {self.modality} panel. Choose items that have one.")
+        if self.clean.group != self.counterfactual.group:
+            raise InputError(
+                f"Items '{self.clean.id}' and '{self.counterfactual.id}' are of groups '{self.clean.group}' and "
+                f"'{self.counterfactual.group}'. A contrast needs two items of one group."
+            )
+        if self.clean.answer == self.counterfactual.answer:
+            raise InputError(
+                f"Items '{self.clean.id}' and '{self.counterfactual.id}' have the same answer '{self.clean.answer}'. "
+                f"A contrast needs different answers."
+            )
+
+
+@dataclass(frozen=True)
+class Task:
+    """A named set of items with the set of possible answers."""
+
+    name: str
+    version: int
+    items: tuple[Item, ...]
+    answers: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if not self.items:
+            raise InputError(f"Task '{self.name}' has no items. Give at least two per split.")
+        _refuse_duplicates(f"Task '{self.name}' has items of the same id", [item.id for item in self.items])
+        _refuse_duplicates(f"Task '{self.name}' lists answers twice", list(self.answers))
+        unlisted = sorted({item.answer for item in self.items} - set(self.answers))
+        if unlisted:
+            raise InputError(
+                f"Task '{self.name}' has answers that are not in its answer set: {unlisted[:5]}. Add them to `answers`."
+            )
+
+    def split(self, split: Split) -> tuple[Item, ...]:
+        """Items of one of three disjoint splits; a cluster is never divided."""
+        if split not in SPLITS:
+            raise InputError(f"No split named '{split}'. Known: {', '.join(SPLITS)}.")
+        return self._by_split[split]
+
+    @cached_property
+    def _by_split(self) -> dict[str, tuple[Item, ...]]:
+        return _split_by_cluster(self.name, self.items)
+
+    @cached_property
+    def _digest(self) -> str:
+        return _sha256([self.name, self.version, list(self.answers), [_plain(item) for item in self.items]])[:12]
+
+    def digest(self) -> str:
+        """12 hex digits that change when any item, answer or the version changes."""
+        return self._digest
+
+    def contrasts(self, modality: Modality, split: Split, seed: int = 0) -> list[Contrast]:
+        """One contrast per item of the split that has the panel and a partner (same group, other answer).
+
+        The partner of a paired item is paired and does not depend on `modality`: both panels get the same one.
+        """
+        items = [item for item in self.split(split) if item.has(modality)]
+        found = []
+        for item in items:
+            partners = [
+                p for p in items if p.group == item.group and p.answer != item.answer and p.paired == item.paired
+            ]
+            if partners:
+                partner = random.Random(f"{seed}:{item.id}").choice(partners)
+                found.append(Contrast(modality, item, partner))
+        return found
+
+
+def _split_by_cluster(name: str, items: tuple[Item, ...]) -> dict[str, tuple[Item, ...]]:
+    clusters = sorted(
+        {item.cluster for item in items}, key=lambda c: hashlib.sha256(f"{name}:{c}".encode()).hexdigest()
+    )
+    place = {cluster: SPLITS[rank * len(SPLITS) // len(clusters)] for rank, cluster in enumerate(clusters)}
+    return {split: tuple(item for item in items if place[item.cluster] == split) for split in SPLITS}
+
+
+def _plain(item: Item) -> list[Any]:
+    picture = item.image.digest() if item.image is not None else None
+    return [item.id, item.text, picture, item.query, item.answer, item.group, item.cluster]
+
+
+def _sha256(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
+
+
+def _refuse_duplicates(message: str, values: list[str]) -> None:
+    seen: set[str] = set()
+    twice = sorted({value for value in values if value in seen or seen.add(value)})  # type: ignore[func-returns-value]
+    if twice:
+        raise InputError(f"{message}: {twice[:5]}. Each must be unique.")
+
+
+def _refuse_control_characters(item_id: str, name: str, value: str) -> None:
+    bad = sorted({f"U+{ord(c):04X}" for c in value if unicodedata.category(c) == "Cc" and c not in "\n\t"})
+    if bad:
+        raise InputError(f"Item '{item_id}' has control characters in its {name}: {', '.join(bad)}. Remove them.")

@@ -1,0 +1,205 @@
+"""Results: what an experiment found, as plain numbers and labels. No torch, no style."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from diptych.errors import InputError, StoreError
+
+FORMAT = 1
+"""Version of the JSON layout of a result; hand-bumped."""
+
+Number = float | int | None
+Row = Mapping[str, str | float | int | bool | None]
+
+
+@dataclass(frozen=True)
+class Series:
+    """One named line or set of bars, with an optional interval at each point."""
+
+    name: str
+    values: Sequence[Number]
+    low: Sequence[Number] | None = None
+    high: Sequence[Number] | None = None
+
+    def __post_init__(self) -> None:
+        _lengths(f"Series '{self.name}'", len(self.values), low=self.low, high=self.high)
+
+
+@dataclass(frozen=True)
+class Heatmap:
+    """`values[y][x]`; `bands` are (name, first x, end x); `marks` are (x, y, label)."""
+
+    title: str
+    caption: str
+    x_title: str
+    y_title: str
+    value_title: str
+    x: Sequence[str]
+    y: Sequence[str]
+    values: Sequence[Sequence[Number]]
+    bands: Sequence[tuple[str, int, int]] = ()
+    marks: Sequence[tuple[int, int, str]] = ()
+
+    def __post_init__(self) -> None:
+        _lengths(f"Heatmap '{self.title}'", len(self.y), values=self.values)
+        for row in self.values:
+            _lengths(f"Heatmap '{self.title}'", len(self.x), row=row)
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Lines over one numeric x axis; `lines_at` are (x, label) and `levels` are (y, label)."""
+
+    title: str
+    caption: str
+    x_title: str
+    y_title: str
+    x: Sequence[float]
+    series: Sequence[Series]
+    log_x: bool = False
+    lines_at: Sequence[tuple[float, str]] = ()
+    levels: Sequence[tuple[float, str]] = ()
+
+    def __post_init__(self) -> None:
+        for series in self.series:
+            _lengths(f"Curves '{self.title}', series '{series.name}'", len(self.x), values=series.values)
+
+
+@dataclass(frozen=True)
+class Bars:
+    """Groups of bars: one group per category, one bar per series; `levels` are (y, label)."""
+
+    title: str
+    caption: str
+    x_title: str
+    y_title: str
+    categories: Sequence[str]
+    series: Sequence[Series]
+    levels: Sequence[tuple[float, str]] = ()
+
+    def __post_init__(self) -> None:
+        for series in self.series:
+            _lengths(f"Bars '{self.title}', series '{series.name}'", len(self.categories), values=series.values)
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One panel of an example prompt: its tokens, their segments, the model's answer, and the picture (PNG data URI)."""
+
+    modality: str
+    tokens: Sequence[str]
+    segments: Sequence[str]
+    predicted: str
+    probability: float
+    picture: str | None = None
+
+    def __post_init__(self) -> None:
+        _lengths(f"Panel '{self.modality}'", len(self.tokens), segments=self.segments)
+        if self.picture is not None and not self.picture.startswith("data:image/png;base64,"):
+            raise InputError("A panel's picture must be a PNG data URI, so that reports need no other file.")
+
+
+@dataclass(frozen=True)
+class Example:
+    """One item as the model sees it, in up to two panels."""
+
+    title: str
+    caption: str
+    query: str
+    answer: str
+    panels: Sequence[Panel]
+
+
+Figure = Heatmap | Curves | Bars | Example
+KINDS: dict[str, type] = {"heatmap": Heatmap, "curves": Curves, "bars": Bars, "example": Example}
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one experiment found for one model and task.
+
+    `identity`: experiment, version, parameters, model, task, digest and the digests of results it used.
+    `summary`: the finding in one sentence with its numbers. `rows`: the data table, one mapping per row.
+    `conditions`: n, drops, split, seed, interval method, dtype, kernel (methods §13). `grids`: names of tensors
+    stored beside the result. `notes`: caveats, one sentence each.
+    """
+
+    identity: Mapping[str, Any]
+    summary: str
+    rows: Sequence[Row]
+    conditions: Mapping[str, str | float | int | bool | None]
+    figures: Sequence[Figure] = ()
+    grids: Sequence[str] = ()
+    notes: Sequence[str] = ()
+    format: int = field(default=FORMAT)
+
+    def __post_init__(self) -> None:
+        missing = [name for name in ("experiment", "model", "task", "digest") if name not in self.identity]
+        if missing:
+            raise InputError(f"A result's identity lacks {missing}. Make it with `diptych.run.identity`.")
+        if not self.summary:
+            raise InputError("A result needs a one-sentence summary.")
+
+    def to_json(self) -> str:
+        """JSON with columns in their order, no NaN (written as null); the same result gives the same bytes."""
+        plain = asdict(self)
+        plain["figures"] = [{"kind": _kind(figure), **asdict(figure)} for figure in self.figures]
+        return json.dumps(_finite(plain), allow_nan=False, indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Result":
+        """Read a result; raises `StoreError` for damaged text or another version's layout."""
+        try:
+            plain = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise StoreError(f"Not a result: {error}. The file is damaged; delete it and run again.") from error
+        if not isinstance(plain, dict) or plain.get("format") != FORMAT:
+            found = plain.get("format") if isinstance(plain, dict) else type(plain).__name__
+            raise StoreError(
+                f"The result has layout version {found}; this diptych reads {FORMAT}. Run it again, or use the diptych that wrote it."
+            )
+        try:
+            plain["figures"] = [_figure(figure) for figure in plain["figures"]]
+            return cls(**plain)
+        except (KeyError, TypeError, AttributeError, InputError) as error:
+            raise StoreError(
+                f"The result's fields are not those of layout version {FORMAT}: {error}. Delete it and run again."
+            ) from error
+
+
+def numbers(rows: Sequence[Row], name: str) -> list[Number]:
+    """A column of a data table; what is not a number is None."""
+    return [value if isinstance(value := row[name], float | int) else None for row in rows]
+
+
+def _figure(plain: dict[str, Any]) -> Figure:
+    kind = KINDS[plain.pop("kind")]
+    if "series" in plain:
+        plain["series"] = [Series(**series) for series in plain["series"]]
+    if "panels" in plain:
+        plain["panels"] = [Panel(**panel) for panel in plain["panels"]]
+    figure: Figure = kind(**plain)
+    return figure
+
+
+def _kind(figure: Figure) -> str:
+    return next(name for name, kind in KINDS.items() if isinstance(figure, kind))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {key: _finite(v) for key, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(v) for v in value]
+    return value
+
+
+def _lengths(owner: str, expected: int, **parts: Sequence[Any] | None) -> None:
+    for name, part in parts.items():
+        if part is not None and len(part) != expected:
+            raise InputError(f"{owner} has {len(part)} entries in {name}; expected {expected}.")

@@ -1,0 +1,31 @@
+"""What all tests share: no network, one thread, and a small task."""
+
+import os
+
+# before torch and huggingface_hub are imported: they read these once
+os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+from pathlib import Path
+
+import pytest
+
+from diptych.items import Item, Task
+
+
+@pytest.fixture
+def small_task() -> Task:
+    """Three text items of one group."""
+    items = tuple(Item(id=f"i{n}", text="x " * n, image=None, query="How many x?", answer=str(n)) for n in (1, 2, 3))
+    return Task("crosses", 1, items, ("1", "2", "3"))
+
+
+@pytest.fixture
+def model_folder(tmp_path: Path) -> Path:
+    """A folder that is found as a model; nothing in it can be loaded."""
+    folder = tmp_path / "tiny-model"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    (folder / "model.safetensors").write_bytes(b"weights")
+    return folder

@@ -1,0 +1,83 @@
+"""Pictures: opened late, as RGB; what cannot be opened is named; the digest is that of the content."""
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from diptych.errors import InputError
+from diptych.items import Drawing, ImageFile, Item, Task
+
+
+def stripe(width: int, shade: int) -> Image.Image:
+    return Image.new("RGB", (width, 1), (shade, 0, 0))
+
+
+def task(picture: ImageFile) -> Task:
+    return Task("pictures", 1, (Item("i", None, picture, "What?", "cat"),), ("cat",))
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "P", "RGBA", "1"])
+def test_a_picture_of_any_mode_opens_as_rgb(mode: str, tmp_path: Path) -> None:
+    Image.new(mode, (3, 2)).save(tmp_path / "cat.png")
+
+    opened = ImageFile(tmp_path / "cat.png").open()
+
+    assert (opened.mode, opened.size) == ("RGB", (3, 2))
+
+
+def test_a_missing_picture_is_named() -> None:
+    missing = ImageFile(Path("no/such/cat.png"))
+
+    with pytest.raises(
+        InputError, match="Image 'no/such/cat.png' cannot be opened: .*No such file.*Replace the file or drop the item"
+    ):
+        missing.open()
+    with pytest.raises(
+        InputError, match="Image 'no/such/cat.png' cannot be read: No such file or directory. Check the path"
+    ):
+        missing.digest()
+
+
+def test_a_file_that_is_no_picture_is_named(tmp_path: Path) -> None:
+    (tmp_path / "cat.png").write_text("meow")
+
+    with pytest.raises(InputError, match=r"cat.png' cannot be opened: .*Expected a picture that Pillow reads"):
+        ImageFile(tmp_path / "cat.png").open()
+
+
+def test_a_picture_cut_short_is_named(tmp_path: Path) -> None:
+    Image.effect_noise((64, 64), 50).save(tmp_path / "cat.png")
+    (tmp_path / "cat.png").write_bytes((tmp_path / "cat.png").read_bytes()[:1000])
+
+    with pytest.raises(InputError, match=r"cat.png' cannot be opened: .*truncated"):
+        ImageFile(tmp_path / "cat.png").open()
+
+
+def test_a_picture_of_too_many_pixels_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.new("L", (30, 30)).save(tmp_path / "cat.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+
+    with pytest.raises(InputError, match=r"cat.png' cannot be opened: .*exceeds limit"):
+        ImageFile(tmp_path / "cat.png").open()
+
+
+def test_the_digest_of_a_picture_is_that_of_its_content(tmp_path: Path) -> None:
+    one, copy, other = (ImageFile(tmp_path / name) for name in ("a.png", "b.png", "c.png"))
+    for picture, shade in ((one, 1), (copy, 1), (other, 2)):
+        Image.new("L", (3, 2), shade).save(picture.path)
+
+    assert one.digest() == copy.digest() != other.digest()
+    assert task(one).digest() == task(copy).digest() != task(other).digest()
+
+
+def test_a_picture_is_not_opened_before_it_is_needed() -> None:
+    assert task(ImageFile(Path("no/such/cat.png"))).split("discover")[0].has("image")
+
+
+def test_a_drawing_is_drawn_from_its_arguments_and_known_by_them() -> None:
+    drawing = Drawing(stripe, {"width": 3, "shade": 9})
+
+    assert drawing.open().tobytes() == bytes([9, 0, 0] * 3)
+    assert drawing.digest() == Drawing(stripe, {"shade": 9, "width": 3}).digest()
+    assert drawing.digest() != Drawing(stripe, {"width": 3, "shade": 8}).digest()
