@@ -1,0 +1,98 @@
+"""Back-patching: late representations of the data re-injected into early layers (methods §10)."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from diptych.errors import InputError
+from diptych.interventions import overwrite, patch_residuals
+from diptych.models.calls import DecoderCall
+from diptych.models.vlm import VLM
+
+
+@dataclass(frozen=True, order=True)
+class Cell:
+    """Overwrite `resid_post` of layers destination ± half by that of layers source ± half; window = 2·half + 1."""
+
+    destination: int
+    window: int
+    source: int
+
+    def __post_init__(self) -> None:
+        if self.window < 1 or self.window % 2 == 0:
+            raise InputError(f"A back-patching window is {self.window} layers; expected an odd number of at least 1.")
+
+    def pairs(self, layers: int) -> list[tuple[int, int]]:
+        """(source, destination) layers; a pair with an end out of range is dropped whole."""
+        half = self.window // 2
+        pairs = [(self.source + offset, self.destination + offset) for offset in range(-half, half + 1)]
+        return [pair for pair in pairs if min(pair) >= 0 and max(pair) < layers]
+
+
+def cells(layers: int, windows: Sequence[int] = (1, 3, 5)) -> list[Cell]:
+    """Every cell with destination below source, ordered by destination, window and source.
+
+    Cells whose pairs, after dropping, equal those of a smaller window are left out: they are the same intervention.
+    """
+    everything = sorted(Cell(d, w, s) for d in range(layers) for s in range(d + 1, layers) for w in windows)
+    first: dict[tuple[tuple[int, int], ...], Cell] = {}
+    for cell in everything:
+        first.setdefault(tuple(cell.pairs(layers)), cell)
+    return list(first.values())
+
+
+@torch.no_grad()
+def back_patch(
+    vlm: VLM,
+    call: DecoderCall,
+    positions: slice,
+    some: Sequence[Cell],
+    *,
+    sources: Sequence[Float[Tensor, "batch pos d_model"]] | None = None,
+    batch_size: int = 64,
+) -> Iterator[tuple[Cell, Float[Tensor, "batch vocab"]]]:
+    """Last-position logits of the prompts under each cell, in the order of `sorted(some)`.
+
+    `sources` are `resid_post` of every layer to patch from (the run's own by default). Layers below the first one
+    overwritten are not run again, and cells of one destination and window share a batch.
+    Cost ≤ 1F + Σ_cells (L − destination + half)/L · F.
+    """
+    with vlm.record_residuals() as own:
+        vlm.run(call)
+    donors = own if sources is None else sources
+    layers = len(vlm.layers)
+    at_once = max(1, batch_size // call.batch)
+    for _destinations, group in groupby(
+        sorted(some), key=lambda cell: [destination for _, destination in cell.pairs(layers)]
+    ):
+        shared = list(group)
+        for start in range(0, len(shared), at_once):
+            chunk = shared[start : start + at_once]
+            logits = _run_chunk(vlm, call, positions, chunk, own, donors)
+            yield from zip(chunk, logits.unflatten(0, (len(chunk), call.batch)), strict=True)
+
+
+def _run_chunk(
+    vlm: VLM,
+    call: DecoderCall,
+    positions: slice,
+    chunk: Sequence[Cell],
+    own: Sequence[Tensor],
+    donors: Sequence[Tensor],
+) -> Tensor:
+    """One run for cells that overwrite the same layers: resume just above the lowest of them."""
+    pairs = [cell.pairs(len(vlm.layers)) for cell in chunk]
+    values = {
+        destination: torch.cat([donors[source] for source in column])
+        for destination, column in (
+            (column[0][1], [source for source, _ in column]) for column in zip(*pairs, strict=True)
+        )
+    }
+    first = min(values)
+    residual = overwrite(own[first].repeat(len(chunk), 1, 1), positions, values.pop(first))
+    with vlm.resume(first + 1, residual), patch_residuals(vlm, positions, values):
+        return vlm.run(call.repeat(len(chunk)))

@@ -1,0 +1,93 @@
+"""Interventions on a running model: ablate outside a circuit, patch nodes, patch residuals."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from diptych.activations import Activations
+from diptych.errors import MismatchError
+from diptych.grid import Circuit
+from diptych.models.calls import DecoderCall
+from diptych.models.vlm import VLM, Edit
+
+
+@contextmanager
+def ablate_outside(vlm: VLM, circuits: Sequence[Circuit], replacement: Activations) -> Iterator[None]:
+    """While open, every node outside a circuit has its value in `replacement`; circuit nodes are computed live.
+
+    A run's batch is `len(circuits)` times that of `replacement`: [circuit 0's prompts, circuit 1's, ...].
+    """
+    times = len(circuits)
+    _require_model(vlm, circuits)
+
+    def keep(kept: list[Tensor], values: Tensor) -> Edit:
+        prompts = values.shape[0]
+        mask = torch.stack(kept).repeat_interleave(prompts if times > 1 else 1, 0)  # [circuit·batch or 1, pos, node]
+        other = values.repeat(times, *[1] * (values.ndim - 1))
+
+        def edit(live: Tensor) -> Tensor:
+            inside = mask.to(live.device)
+            inside = inside[..., None] if live.ndim == 4 else inside
+            return torch.where(inside, live, other.to(live.device, live.dtype))
+
+        return edit
+
+    heads = {
+        s: keep([c.heads[s.layer] for c in circuits], v)
+        for s, v in zip(vlm.sites.heads, replacement.heads, strict=True)
+    }
+    neurons = {
+        s: keep([c.neurons[s.layer] for c in circuits], v)
+        for s, v in zip(vlm.sites.neurons, replacement.neurons, strict=True)
+    }
+    with vlm.edit_inputs(heads | neurons):
+        yield
+
+
+@torch.no_grad()
+def run_circuits(
+    vlm: VLM, call: DecoderCall, circuits: Sequence[Circuit], replacement: Activations, *, batch_size: int = 64
+) -> Float[Tensor, "circuit batch vocab"]:
+    """Last-position logits of the prompts under each circuit, all else replaced; as many circuits at once as fit `batch_size`."""
+    at_once = max(1, batch_size // call.batch)
+    found = []
+    for start in range(0, len(circuits), at_once):
+        some = circuits[start : start + at_once]
+        with ablate_outside(vlm, some, replacement):
+            logits = vlm.run(call.repeat(len(some)))
+        found.append(logits.unflatten(0, (len(some), call.batch)))
+    return torch.cat(found)
+
+
+@contextmanager
+def patch_residuals(
+    vlm: VLM, positions: slice, values: dict[int, Float[Tensor, "batch pos d_model"]]
+) -> Iterator[None]:
+    """While open, `resid_post` of each layer given is overwritten at `positions` by the same positions of its values.
+
+    Layers below the lowest one given run live; see `diptych.backpatch` for resuming above them.
+    """
+
+    def write(value: Tensor) -> Callable[[Tensor], Tensor]:
+        return lambda live: overwrite(live, positions, value)
+
+    with vlm.edit_outputs({layer: write(value) for layer, value in values.items()}):
+        yield
+
+
+def overwrite(live: Tensor, positions: slice, value: Tensor) -> Tensor:
+    """A copy of `live` [batch, pos, ...] with `positions` taken from `value`."""
+    changed = live.clone()
+    changed[:, positions] = value[:, positions].to(live.device, live.dtype)
+    return changed
+
+
+def _require_model(vlm: VLM, circuits: Sequence[Circuit]) -> None:
+    for circuit in circuits:
+        if circuit.model != vlm.digest:
+            raise MismatchError(
+                f"The circuit belongs to model {circuit.model}, not to {vlm.name} ({vlm.digest}). Discover one for this model."
+            )

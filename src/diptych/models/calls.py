@@ -1,0 +1,132 @@
+"""Decoder calls: what the language decoder receives for a batch of prompts, image features merged in (adapter §2–3)."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from diptych.errors import MismatchError
+
+BatchDims = Mapping[str, int | None]
+
+
+@dataclass(frozen=True, eq=False)
+class DecoderCall:
+    """The captured arguments of the decoder's forward, replayed by `VLM.run` without the vision tower.
+
+    `batch_dims` says, per tensor, along which dimension prompts are stacked (None: shared by all prompts).
+    """
+
+    input_ids: Tensor  # [batch, pos]
+    args: tuple[Any, ...] = field(repr=False)
+    kwargs: dict[str, Any] = field(repr=False)
+    batch_dims: BatchDims = field(default_factory=dict, repr=False)
+
+    @property
+    def batch(self) -> int:
+        """Number of prompts."""
+        return self.input_ids.shape[0]
+
+    def leaves(self) -> dict[str, Any]:
+        """Every argument that is not a container, by path."""
+        found: dict[str, Any] = {}
+        _rebuild((self.args, self.kwargs), "", found.setdefault)
+        return found
+
+    def with_leaves(self, change: Callable[[str, Any], Any]) -> "DecoderCall":
+        """The call with every leaf replaced by `change(path, leaf)`; containers are made anew."""
+        args, kwargs = _rebuild((self.args, self.kwargs), "", change)
+        return replace(self, args=args, kwargs=kwargs)
+
+    def take(self, rows: list[int]) -> "DecoderCall":
+        """The call for the given prompts, in the given order (repeats allowed)."""
+        index = torch.tensor(rows)
+
+        def pick(path: str, leaf: Any) -> Any:
+            dim = self.batch_dims.get(path) if isinstance(leaf, Tensor) else None
+            if dim is None:
+                return leaf
+            rest = leaf.unflatten(dim, (self.batch, -1))  # a flattened [batch·n, ...] leaf stacks n rows per prompt
+            return rest.index_select(dim, index.to(leaf.device)).flatten(dim, dim + 1)
+
+        return replace(self.with_leaves(pick), input_ids=self.input_ids[index.to(self.input_ids.device)])
+
+    def repeat(self, times: int) -> "DecoderCall":
+        """The batch repeated: [b0..bn] * times."""
+        return self.take(list(range(self.batch)) * times)
+
+
+@dataclass(frozen=True, eq=False)
+class Path:
+    """The straight path of the decoder's float inputs from a counterfactual to a clean call (methods §4).
+
+    Every float argument that differs is an *entry*: merged embeddings, deep-stack features and the like.
+    """
+
+    clean: DecoderCall
+    counterfactual: DecoderCall
+    entries: tuple[str, ...]
+
+    @classmethod
+    def between(cls, clean: DecoderCall, counterfactual: DecoderCall) -> "Path":
+        """Raises `MismatchError` if the calls differ in anything that cannot be interpolated."""
+        a, b = clean.leaves(), counterfactual.leaves()
+        differing = [name for name in a.keys() | b.keys() if not _same(a.get(name), b.get(name))]
+        for name in differing:
+            _require_float(name, a.get(name), b.get(name))
+        inputs = [name for name in a if name.endswith("inputs_embeds")]
+        return cls(clean, counterfactual, tuple(dict.fromkeys([*inputs, *sorted(differing)])))
+
+    def at(self, alpha: float) -> tuple[DecoderCall, list[Tensor]]:
+        """The call at counterfactual + α(clean − counterfactual), and its entries, which require gradients."""
+        a, b = self.clean.leaves(), self.counterfactual.leaves()
+        points = {n: torch.lerp(b[n].detach(), a[n].detach(), alpha).requires_grad_() for n in self.entries}
+        return self.clean.with_leaves(points.get), list(points.values())
+
+    def steps(self) -> list[Tensor]:
+        """clean − counterfactual at each entry."""
+        a, b = self.clean.leaves(), self.counterfactual.leaves()
+        return [a[name] - b[name] for name in self.entries]
+
+    def take(self, rows: list[int]) -> "Path":
+        """The path for the given prompts."""
+        return replace(self, clean=self.clean.take(rows), counterfactual=self.counterfactual.take(rows))
+
+
+def find_batch_dims(one: DecoderCall, two: DecoderCall) -> BatchDims:
+    """Batch dimensions from the calls of a batch and of the same batch twice: the dimension that doubled."""
+    a, b = one.leaves(), two.leaves()
+    return {name: _doubled(name, a[name], b[name]) for name in a if isinstance(a[name], Tensor)}
+
+
+def _doubled(name: str, one: Tensor, two: Tensor) -> int | None:
+    dims = [dim for dim, (n, m) in enumerate(zip(one.shape, two.shape, strict=True)) if m == 2 * n and n > 0]
+    if len(dims) > 1 or (not dims and one.shape != two.shape):
+        raise MismatchError(
+            f"Decoder argument '{name}' has shape {list(one.shape)}, twice as many prompts {list(two.shape)}: no batch dimension."
+        )
+    return dims[0] if dims else None
+
+
+def _same(a: Any, b: Any) -> bool:
+    if isinstance(a, Tensor) and isinstance(b, Tensor):
+        return a.shape == b.shape and a.dtype == b.dtype and torch.equal(a, b)
+    return type(a) is type(b) and bool(a == b)
+
+
+def _require_float(name: str, a: Any, b: Any) -> None:
+    if not (isinstance(a, Tensor) and isinstance(b, Tensor) and a.shape == b.shape and a.is_floating_point()):
+        raise MismatchError(
+            f"The prompts are not aligned: decoder argument '{name}' differs and cannot be interpolated. "
+            f"Use contrasts whose prompts have one layout and images of one size."
+        )
+
+
+def _rebuild(tree: Any, path: str, change: Callable[[str, Any], Any]) -> Any:
+    if isinstance(tree, Mapping):
+        return {key: _rebuild(value, f"{path}.{key}", change) for key, value in tree.items()}
+    if isinstance(tree, list | tuple):
+        return type(tree)(_rebuild(value, f"{path}.{index}", change) for index, value in enumerate(tree))
+    return change(path, tree)

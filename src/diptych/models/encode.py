@@ -1,0 +1,230 @@
+"""Encoding: items to prompts through the model's own chat template, with the layout found from tokens (methods §2–3)."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from diptych.batch import Batch, Inputs
+from diptych.errors import InputError, MismatchError
+from diptych.items import Contrast, Item, Modality, Task
+from diptych.layout import Layout
+from diptych.models.vlm import VLM
+
+
+@dataclass(frozen=True, eq=False)
+class Prompt:
+    """One item in one panel as the model receives it: tensors of batch 1, and which positions are what."""
+
+    item: Item
+    inputs: Inputs
+    layout: Layout
+
+    @property
+    def tokens(self) -> Tensor:
+        return self.inputs["input_ids"][0]
+
+
+@dataclass(frozen=True, eq=False)
+class AnswerTokens:
+    """First token of each answer as the model would emit it, with or without a leading space."""
+
+    tokens: dict[str, int]
+    leading_space: bool
+
+    @property
+    def choices(self) -> Int[Tensor, " choice"]:
+        """The answer set's first tokens, without repeats."""
+        return torch.tensor(list(dict.fromkeys(self.tokens.values())))
+
+    def of(self, items: Sequence[Item]) -> Int[Tensor, " batch"]:
+        return torch.tensor([self.tokens[item.answer] for item in items])
+
+
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """Batches of one layout, and how many contrasts were dropped for which reason."""
+
+    batches: list[Batch]
+    dropped: dict[str, int]
+
+    @property
+    def layout(self) -> Layout:
+        return self.batches[0].layout
+
+    def __len__(self) -> int:
+        return sum(map(len, self.batches))
+
+
+def encode_item(vlm: VLM, item: Item, modality: Modality) -> Prompt:
+    """The prompt of one panel: image first, then text, one user turn, generation prompt added."""
+    return _encode_text(vlm, item) if modality == "text" else _encode_image(vlm, item)
+
+
+def encode(
+    vlm: VLM,
+    contrasts: Sequence[Contrast],
+    answers: AnswerTokens,
+    *,
+    batch_size: int = 16,
+    layout: Layout | None = None,
+) -> Encoded:
+    """Batches of contrasts that share one layout: the given one, else the commonest; others are dropped and counted.
+
+    Raises `InputError` if nothing is left.
+    """
+    dropped: Counter[str] = Counter()
+    prompts: dict[tuple[str, Modality], Prompt] = {}
+    pairs = []
+    for contrast in contrasts:
+        clean, counterfactual = (
+            _cached(prompts, vlm, item, contrast.modality) for item in (contrast.clean, contrast.counterfactual)
+        )
+        if answers.tokens[clean.item.answer] == answers.tokens[counterfactual.item.answer]:
+            dropped["answers share their first token"] += 1
+        elif clean.layout != counterfactual.layout:
+            dropped["prompts of different layouts"] += 1
+        else:
+            pairs.append((contrast, clean, counterfactual))
+    if pairs and layout is None:
+        layout = Counter(clean.layout for _, clean, _ in pairs).most_common(1)[0][0]
+    kept = [pair for pair in pairs if pair[1].layout == layout]
+    if len(kept) < len(pairs):
+        dropped["prompts of a rarer layout"] += len(pairs) - len(kept)
+    if not kept:
+        raise InputError(
+            f"None of {len(contrasts)} contrasts can be used: {dict(dropped)}. Expected prompts of one layout whose answers "
+            f"differ in their first token. Change the answers or the template of the task."
+        )
+    chunks = [kept[start : start + batch_size] for start in range(0, len(kept), batch_size)]
+    return Encoded([_batch(chunk, answers) for chunk in chunks], dict(dropped))
+
+
+@torch.no_grad()
+def answer_tokens(vlm: VLM, task: Task, *, prompts: int = 16) -> AnswerTokens:
+    """First tokens of the task's answers; a leading space is decided by probability mass on the discover split (methods §3)."""
+    bare, spaced = ({answer: _first_token(vlm, answer, space) for answer in task.answers} for space in ("", " "))
+    if bare == spaced:
+        return AnswerTokens(bare, leading_space=False)
+    mass = {False: 0.0, True: 0.0}
+    for item in task.split("discover")[:prompts]:
+        prompt = encode_item(vlm, item, "text" if item.text is not None else "image")
+        probabilities = vlm.run(vlm.capture(prompt.inputs)).softmax(-1)[0]
+        for space, tokens in ((False, bare), (True, spaced)):
+            mass[space] += float(probabilities[list(set(tokens.values()))].sum())
+    leading_space = mass[True] > mass[False]
+    return AnswerTokens(spaced if leading_space else bare, leading_space)
+
+
+def collate(prompts: Sequence[Prompt]) -> Inputs:
+    """Stack prompts of one layout along the batch dimension."""
+    names = prompts[0].inputs.keys()
+    return {name: torch.cat([prompt.inputs[name] for prompt in prompts]) for name in names}
+
+
+def _cached(seen: dict[tuple[str, Modality], Prompt], vlm: VLM, item: Item, modality: Modality) -> Prompt:
+    key = (item.id, modality)
+    if key not in seen:
+        seen[key] = encode_item(vlm, item, modality)
+    return seen[key]
+
+
+def _encode_text(vlm: VLM, item: Item) -> Prompt:
+    assert item.text is not None  # a contrast has its panel
+    content = f"{item.text}\n{item.query}"
+    rendered = _render(vlm, [{"type": "text", "text": content}])
+    start = rendered.rfind(content)
+    if start < 0:
+        raise InputError(
+            f"The chat template of {vlm.name} changes the text of item '{item.id}'. Remove leading, trailing or double white space."
+        )
+    inputs = _process(vlm, rendered, None)
+    spans = tokenizer_of(vlm)(rendered, add_special_tokens=_special(vlm, rendered), return_offsets_mapping=True)
+    if spans["input_ids"] != inputs["input_ids"][0].tolist():
+        raise InputError(
+            f"The processor of {vlm.name} tokenises text differently from its tokenizer, so the data cannot be located."
+        )
+    end = start + len(item.text)
+    data = [
+        i for i, (first, last) in enumerate(spans["offset_mapping"]) if first < end and last > start and last > first
+    ]
+    return Prompt(item, inputs, Layout.of((data[0], data[-1] + 1), inputs["input_ids"].shape[1]))
+
+
+def _encode_image(vlm: VLM, item: Item) -> Prompt:
+    assert item.image is not None  # a contrast has its panel
+    rendered = _render(vlm, [{"type": "image"}, {"type": "text", "text": item.query}])
+    inputs = _process(vlm, rendered, item.image.open())
+    places = (inputs["input_ids"][0] == vlm.image_token_id).nonzero().flatten().tolist()
+    if not places:
+        raise InputError(
+            f"The prompt of item '{item.id}' has no image token {vlm.image_token_id}. The processor dropped the picture."
+        )
+    return Prompt(item, inputs, Layout.of((places[0], places[-1] + 1), inputs["input_ids"].shape[1]))
+
+
+def tokenizer_of(vlm: VLM) -> Any:
+    """The tokenizer inside the processor."""
+    return vlm.processor.tokenizer
+
+
+def _render(vlm: VLM, content: list[dict[str, str]]) -> str:
+    template = vlm.processor if getattr(vlm.processor, "chat_template", None) else tokenizer_of(vlm)
+    if not getattr(template, "chat_template", None):
+        raise InputError(
+            f"{vlm.name} has no chat template. Set `tokenizer.chat_template`, or use the model's instruction-tuned version."
+        )
+    rendered: str = template.apply_chat_template(
+        [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
+    )
+    return rendered
+
+
+def _process(vlm: VLM, rendered: str, image: Any) -> Inputs:
+    images = {} if image is None else {"images": [image]}
+    found = vlm.processor(text=[rendered], return_tensors="pt", add_special_tokens=_special(vlm, rendered), **images)
+    return {name: value for name, value in found.items() if isinstance(value, Tensor)}
+
+
+def _special(vlm: VLM, rendered: str) -> bool:
+    """Whether the tokenizer still has to add its special tokens: not if the template wrote the first one."""
+    opening = tokenizer_of(vlm).bos_token
+    return opening is not None and not rendered.startswith(opening)
+
+
+def _first_token(vlm: VLM, answer: str, space: str) -> int:
+    """The token that follows a prompt's last token if the model answers: found by offsets behind the rendered prompt."""
+    tokenizer = tokenizer_of(vlm)
+    rendered = _render(vlm, [{"type": "text", "text": "?"}])
+    encoded = tokenizer(rendered + space + answer, add_special_tokens=False, return_offsets_mapping=True)
+    behind = [
+        i
+        for i, (start, end) in zip(encoded["input_ids"], encoded["offset_mapping"], strict=True)
+        if end > len(rendered)
+    ]
+    if behind[0] == tokenizer.unk_token_id:
+        raise InputError(
+            f"The tokenizer of {vlm.name} does not know the answer '{answer}'. Use answers of its vocabulary."
+        )
+    return int(behind[0])
+
+
+def _batch(pairs: Sequence[tuple[Contrast, Prompt, Prompt]], answers: AnswerTokens) -> Batch:
+    layout = pairs[0][1].layout
+    prefixes = torch.stack([prompt.tokens[layout.prefix] for _, *both in pairs for prompt in both])
+    if not bool((prefixes == prefixes[0]).all()):
+        raise MismatchError(
+            "The prompts differ before their data. The prefix must be the same in all prompts: check the chat template."
+        )
+    return Batch(
+        contrasts=tuple(contrast for contrast, _, _ in pairs),
+        clean=collate([clean for _, clean, _ in pairs]),
+        counterfactual=collate([counterfactual for _, _, counterfactual in pairs]),
+        answers=answers.of([clean.item for _, clean, _ in pairs]),
+        counter_answers=answers.of([counterfactual.item for _, _, counterfactual in pairs]),
+        layout=layout,
+    )

@@ -1,0 +1,64 @@
+"""Laws of models and methods broken on purpose, in the form of `mutations.py`."""
+
+from mutations import Mutation
+
+VLM = "src/diptych/models/vlm.py"
+CALLS = "src/diptych/models/calls.py"
+ENCODE = "src/diptych/models/encode.py"
+SITES = "src/diptych/models/sites.py"
+PROCESSOR = "src/diptych/models/processor.py"
+INTEGRATE = "src/diptych/attribution/_integrate.py"
+AP_IG = "src/diptych/attribution/ap_ig.py"
+EXACT = "src/diptych/attribution/exact.py"
+INTERVENTIONS = "src/diptych/interventions.py"
+BACKPATCH = "src/diptych/backpatch.py"
+CURVE = "src/diptych/experiments/faithfulness_curve.py"
+SWEEP = "src/diptych/experiments/back_patching.py"
+SURVEY = "src/diptych/experiments/_survey.py"
+
+MODEL_MUTATIONS: tuple[Mutation, ...] = (
+    # hooks, splice, resume (design §5, adapter §0–3)
+    (VLM, "lambda module, args, kwargs: (fresh.args, fresh.kwargs)", "lambda module, args, kwargs: (fresh.args, {**fresh.kwargs, 'position_ids': None})", "tests/test_vlm.py::test_the_spliced_run_is_the_plain_forward_to_the_bit[image-qwen2_vl-sdpa]"),
+    (VLM, "args[0][:, -1:]", "args[0][:, -2:-1]", "tests/test_vlm.py::test_the_plain_forward_is_what_hugging_face_computes[gemma3-sdpa]"),
+    (VLM, "for layer in self.layers[:start]:", "for layer in self.layers[: start + 1]:", "tests/test_vlm.py::test_resuming_at_any_layer_is_the_full_run_to_the_bit[text-llava-eager]"),
+    (VLM, "blocked[rows, columns] = True", "blocked[columns, rows] = True", "tests/test_vlm.py::test_knocking_out_the_data_makes_the_answer_independent_of_the_picture[qwen2_vl-sdpa]"),
+    (VLM, "            handle.remove()", "            handle.id", "tests/test_vlm.py::test_nothing_is_left_behind_by_a_context_that_is_interrupted"),
+    (VLM, "self.model.requires_grad_(False)", "self.model.requires_grad_(True)", "tests/test_vlm.py::test_weights_are_frozen_and_unchanged[llava]"),
+    (CALLS, "m == 2 * n and n > 0", "dim == 0", "tests/test_vlm.py::test_batch_dimensions_are_those_that_double"),
+    (CALLS, ".flatten(dim, dim + 1)", ".flatten(0, 1)", "tests/test_vlm.py::test_taking_prompts_of_a_call_follows_each_batch_dimension"),
+    (CALLS, "if not _same(a.get(name), b.get(name))", "if 'embeds' in name", "tests/test_vlm.py::test_calls_that_differ_in_something_that_cannot_be_interpolated_are_refused"),
+    (CALLS, "torch.lerp(b[n].detach(), a[n].detach(), alpha)", "torch.lerp(a[n].detach(), b[n].detach(), alpha)", "tests/test_vlm.py::test_the_ends_of_the_path_are_the_two_runs[gemma3]"),
+    (CALLS, "torch.lerp(b[n].detach(), a[n].detach(), alpha)", "a[n].detach().clone()", "tests/test_vlm.py::test_image_positions_are_interpolated[llava]"),
+    (ENCODE, "if first < end and last > start and last > first", "if last <= end", "tests/test_vlm.py::test_text_data_is_found_by_its_characters[qwen2_vl]"),
+    (ENCODE, "(places[0], places[-1] + 1)", "(places[0], places[-1])", "tests/test_vlm.py::test_image_data_runs_from_the_first_to_the_last_image_token[gemma3]"),
+    (ENCODE, "if not bool((prefixes == prefixes[0]).all()):", "if False:", "tests/test_vlm.py::test_prompts_that_differ_before_their_data_are_refused"),
+    (PROCESSOR, '"[IMG_BREAK]".join', '"".join', "tests/test_load.py::test_a_processor_expands_each_picture_of_a_batch"),
+    # attribution (methods §4)
+    (INTEGRATE, "self.direction = other - values", "self.direction = values - other", "tests/test_attribution.py::test_attribution_patching_is_the_derivative_of_exact_patching[image-qwen2_vl-sdpa]"),
+    (INTEGRATE, "direction[index] * gradient.to(direction)", "gradient.to(direction)", "tests/test_attribution.py::test_a_prompt_against_itself_scores_exactly_zero[text-gemma3-sdpa]"),
+    (INTEGRATE, "direction[index] * gradient.to(direction)", "direction[index].abs() + gradient.to(direction)", "tests/test_attribution.py::test_prefix_scores_are_exactly_zero_and_others_are_not[image-llava-sdpa]"),
+    (INTEGRATE, "Fraction(2 * i - 1, 2 * steps)", "Fraction(i - 1, steps)", "tests/test_attribution.py::test_the_integral_becomes_complete_as_steps_grow[image-llava-sdpa]"),
+    (INTEGRATE, "_reduce_heads(self._averaged(p), reduction).mean(0)", "_reduce_heads(self._averaged(p), reduction).sum(0)", "tests/test_attribution.py::test_scores_do_not_depend_on_batch_size[text-qwen2_vl-eager]"),
+    (INTEGRATE, "products.abs().sum(-1) if", "products.sum(-1).abs() if", "tests/test_attribution.py::test_head_reductions_are_ordered_signed_within_abs_within_l1"),
+    (INTEGRATE, "return products if reduction", "return products.abs() if reduction", "tests/test_attribution.py::test_the_sign_of_a_prompt_cancels_only_if_scores_are_signed[text]"),
+    (AP_IG, "if p not in set(points(done))]", "if p]", "tests/test_attribution.py::test_refining_in_place_equals_computing_all_points_at_once"),
+    (AP_IG, "float(integral.completeness()[row]) > tolerance", "tolerance >= 0", "tests/test_attribution.py::test_only_prompts_that_are_not_complete_are_refined"),
+    (EXACT, "everything = [~some for some in nodes]", "everything = list(nodes)", "tests/test_attribution.py::test_patching_every_node_is_the_counterfactual_run[text-llava-eager]"),
+    # faithfulness (methods §6)
+    (INTERVENTIONS, "return torch.where(inside, live, other.to(live.device, live.dtype))", "return torch.where(inside, other.to(live.device, live.dtype), live)", "tests/test_interventions.py::test_the_full_circuit_is_the_clean_run_to_the_bit[text-qwen2_vl-sdpa]"),
+    (INTERVENTIONS, "with vlm.edit_inputs(heads | neurons):", "with vlm.edit_inputs(neurons):", "tests/test_interventions.py::test_the_empty_circuit_is_the_counterfactual_run[image-gemma3-sdpa]"),
+    (INTERVENTIONS, "with vlm.edit_inputs(heads | neurons):", "with vlm.edit_inputs(heads):", "tests/test_interventions.py::test_ablating_by_mask_equals_a_loop_over_nodes[text-llava-sdpa]"),
+    (INTERVENTIONS, "repeat_interleave(prompts if times > 1 else 1, 0)", "repeat(prompts if times > 1 else 1, 1, 1)", "tests/test_interventions.py::test_circuits_in_one_batch_equal_circuits_one_by_one[64-qwen2_vl]"),
+    (INTERVENTIONS, "if circuit.model != vlm.digest:", "if False:", "tests/test_interventions.py::test_a_circuit_of_another_model_is_refused"),
+    # back-patching (methods §10)
+    (BACKPATCH, "vlm.resume(first + 1, residual)", "vlm.resume(first, residual)", "tests/test_backpatch.py::test_resumed_cells_equal_a_full_second_pass_to_the_bit[image-qwen2_vl-sdpa]"),
+    (BACKPATCH, "overwrite(own[first]", "overwrite(own[first + 1]", "tests/test_backpatch.py::test_patching_a_layer_into_itself_is_the_identity_to_the_bit[llava-sdpa]"),
+    (BACKPATCH, "torch.cat([donors[source] for source in column])", "torch.cat([donors[column[0]] for source in column])", "tests/test_backpatch.py::test_cells_in_one_batch_equal_cells_one_by_one[gemma3]"),
+    (BACKPATCH, "donors = own if sources is None else sources", "donors = own", "tests/test_backpatch.py::test_the_picture_of_another_prompt_can_be_the_donor"),
+    (BACKPATCH, "if min(pair) >= 0 and max(pair) < layers", "if pair[1] >= 0 and pair[1] < layers", "tests/test_backpatch.py::test_a_pair_with_an_end_out_of_range_is_dropped_whole"),
+    (INTERVENTIONS, "changed[:, positions] = value[:, positions]", "changed[:] = value[:]", "tests/test_backpatch.py::test_only_the_given_positions_of_the_destination_change"),
+    # experiments: nothing is chosen and reported on the same prompts, nothing is dropped silently
+    (SWEEP, "sweep.row(sweep.select.best(), \"chosen on select\")", "sweep.row(sweep.test.best(), \"chosen on select\")", "tests/test_experiments.py::test_the_cell_is_chosen_where_it_is_not_reported"),
+    (SURVEY, '"answered wrongly": lambda c: not right[c.clean.id],', "", "tests/test_experiments.py::test_only_correctly_answered_prompts_are_discovered_on"),
+    (CURVE, 'return drawn.without("prefix")', "return drawn", "tests/test_experiments.py::test_random_circuits_avoid_the_prefix_and_have_the_size_asked_for"),
+)  # fmt: skip
