@@ -1,0 +1,222 @@
+"""The command line. Every command is a few lines over the package: imports stay inside, so that help is quick."""
+
+import json
+import sys
+import webbrowser
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from diptych.errors import DiptychError, InputError
+from diptych.experiments import DEMO, DEMO_TASKS
+from diptych.registry import find, names
+
+if TYPE_CHECKING:
+    from diptych.items import Task
+    from diptych.result import Result
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="How does a vision-language model do the same task from text and from an image?",
+)
+
+Model = Annotated[str, typer.Option(help="A shipped organism, a Hugging Face id, or the path of a folder.")]
+Dtype = Annotated[str, typer.Option(help="float32, bfloat16, float16 or float64.")]
+Revision = Annotated[str | None, typer.Option(help="Commit or branch of a Hugging Face model.")]
+DeviceMap = Annotated[str | None, typer.Option(help="Where the model goes, such as cuda or auto.")]
+
+
+def main() -> None:
+    """Run the command line; an error of ours is a message on stderr and status 2, any other keeps its traceback."""
+    try:
+        app()
+    except DiptychError as error:
+        print(f"diptych: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the runs and the report.")] = Path("runs/demo"),
+    model: Model = "organism/qwen2vl",
+    task: Annotated[list[str], typer.Option(help="A task; may be given several times.")] = list(DEMO_TASKS),  # noqa: B006
+) -> None:
+    """Run the whole analysis on a small model that is shipped with diptych, and make its report."""
+    with _resumable(out):
+        import torch
+
+        from diptych.report.build import build
+        from diptych.run import Run, Store
+        from diptych.run.progress import Bars, Lines
+
+        torch.set_num_threads(1)  # in so small a model, threads on busy cores only wait for each other
+        progress = Bars() if sys.stderr.isatty() else Lines()
+        results = []
+        for handle in [Run(model, _task(name), store=Store(out), progress=progress) for name in task]:
+            for experiment, parameters in DEMO:
+                results.append(handle.get(experiment, **parameters))
+                _tell(results[-1])
+        print(build(results, out / "report.html", title=f"{model}: {', '.join(task)}"))
+
+
+@app.command()
+def run(
+    experiment: Annotated[str, typer.Argument(help="A name, or the path of a .py file that defines one.")],
+    model: Model,
+    task: Annotated[str, typer.Option(help="A name (see `diptych tasks`), or the path of a .py file.")],
+    parameter: Annotated[list[str], typer.Option("--parameter", "-p", help="key=value, several times.")] = [],  # noqa: B006
+    runs: Annotated[Path, typer.Option(help="Folder for the runs.")] = Path("runs"),
+    dtype: Dtype = "float32",
+    device_map: DeviceMap = None,
+    revision: Revision = None,
+    batch_size: Annotated[int, typer.Option(help="Prompts per forward pass.")] = 16,
+) -> None:
+    """Run one experiment, or read its stored result."""
+    with _resumable(runs):
+        from diptych.run import Run, Store
+        from diptych.run.progress import for_terminal
+
+        options: dict[str, Any] = {
+            "dtype": dtype,
+            "device_map": device_map,
+            "revision": revision,
+            "batch_size": batch_size,
+        }
+        handle = Run(model, _task(task), store=Store(runs), progress=for_terminal(), **options)
+        result = handle.get(experiment, **_parameters(parameter))
+        _tell(result)
+        print(handle.store.folder(result).path)
+
+
+@app.command()
+def report(
+    runs: Annotated[Path, typer.Argument(help="Folder of runs.")],
+    out: Annotated[Path, typer.Option(help="The page to write.")] = Path("report.html"),
+    show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+) -> None:
+    """Make one page of all results in a folder of runs; needs no model."""
+    from diptych.report.build import build
+    from diptych.run.store import Store
+
+    results = Store(runs).results()
+    if not results:
+        raise InputError(f"No finished results in '{runs}'. Expected a folder made by `diptych run` or `diptych demo`.")
+    path = build(results, out, title=f"Results in {runs.resolve().name}")
+    print(path)
+    if show:
+        webbrowser.open(path.resolve().as_uri())
+
+
+@app.command()
+def check(
+    model: Annotated[str, typer.Argument(help="A shipped organism, a Hugging Face id, or the path of a folder.")],
+    dtype: Dtype = "float32",
+    device_map: DeviceMap = None,
+    revision: Revision = None,
+) -> None:
+    """Prove that a model is read rightly, line by line; exits with status 1 if a line fails."""
+    from diptych.models import load, organisms, prove
+
+    proof = prove(load(model, revision=revision, dtype=dtype, device_map=device_map, verify=False))
+    found = Table("part", "found in the model")
+    for part, text in proof.found.items():
+        found.add_row(part, text)
+    lines = Table("claim", "holds", "number", "which is")
+    for line in proof.lines:
+        lines.add_row(line.name, "yes" if line.passed else "NO", f"{line.value:.3g}", line.detail)
+    for table in (found, lines):
+        Console().print(table)
+    if model in organisms():
+        _print_card(model, organisms()[model])
+    if not proof.passed:
+        print(f"diptych: {model} is not read rightly; numbers from it would be wrong.", file=sys.stderr)
+        raise typer.Exit(1)
+
+
+@app.command()
+def models() -> None:
+    """List the small models that come with diptych, with their accuracies on held-out items."""
+    from diptych.models import organisms
+
+    for name, folder in organisms().items():
+        _print_card(name, folder)
+    print(
+        "Any image-text-to-text model of Hugging Face can be named too; `diptych check ID` tells whether it is read rightly."
+    )
+
+
+@app.command()
+def tasks(action: Annotated[Literal["list"], typer.Argument(help="What to do; there is only this.")] = "list") -> None:
+    """List the tasks that come with diptych."""
+    table = Table("task", "items", "in both panels", "answers", "what is asked")
+    for name in names("task"):
+        task = _task(name)
+        paired = sum(item.paired for item in task.items)
+        table.add_row(name, str(len(task.items)), str(paired), str(len(task.answers)), _first_line(find("task", name)))
+    Console().print(table)
+
+
+def _task(name: str) -> "Task":
+    from diptych.items import Task
+
+    task = find("task", name)()
+    if not isinstance(task, Task):
+        raise InputError(f"Task '{name}' is a {type(task).__name__}; its function must return a `diptych.items.Task`.")
+    return task
+
+
+def _parameters(given: Sequence[str]) -> dict[str, Any]:
+    """`key=value` texts as parameters; a value in brackets or braces is read as JSON, any other is checked as text."""
+    pairs = [text.partition("=") for text in given]
+    wrong = [text for text, (key, equals, _) in zip(given, pairs, strict=True) if not (key and equals)]
+    if wrong:
+        raise InputError(f"Parameter '{wrong[0]}' is not of the form key=value, such as -p modality=image.")
+    return {key: _value(key, value) for key, _, value in pairs}
+
+
+def _value(key: str, text: str) -> Any:
+    if text == "null":
+        return None
+    if not text.startswith(("[", "{")):
+        return text
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InputError(
+            f"Parameter {key}={text} looks like JSON but is not: {error}. Write lists like -p sizes=[0.1,0.2]."
+        ) from error
+
+
+@contextmanager
+def _resumable(runs: Path) -> Iterator[None]:
+    """On Ctrl-C, say what is kept; typer then exits with status 130."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(f"Interrupted. Finished units are kept in {runs}; the same command goes on from there.", file=sys.stderr)
+        raise
+
+
+def _tell(result: "Result") -> None:
+    print(f"{result.identity['task']} · {result.identity['experiment']}: {result.summary}", flush=True)
+
+
+def _first_line(function: Callable[..., Any]) -> str:
+    return (function.__doc__ or "").strip().partition("\n")[0]
+
+
+def _print_card(name: str, folder: Path) -> None:
+    """The accuracies in an organism's card: a row per task, a column per panel."""
+    accuracies = json.loads((folder / "card.json").read_text(encoding="utf-8"))["accuracy"]
+    kinds = list(dict.fromkeys(kind for row in accuracies.values() for kind in row))
+    table = Table("task", *kinds, title=f"{name}: accuracy", title_justify="left")
+    for task, row in accuracies.items():
+        table.add_row(task, *(f"{row[kind]:.4g}" if kind in row else "" for kind in kinds))
+    Console().print(table)

@@ -1,0 +1,50 @@
+"""Words: numbers in sentences, and JSON through the store, whose units hold tensors."""
+
+import json
+import math
+from typing import Any
+
+import torch
+import transformers
+from torch import Tensor
+
+from diptych.models.processor import pixel_budget
+from diptych.models.vlm import VLM
+from diptych.result import Row
+
+
+def fixed(value: object, digits: int = 2, *, factor: float = 1, sign: str = "") -> str:
+    """A number for a sentence, a zero without sign; what is undefined is said to be."""
+    if not isinstance(value, float | int) or not math.isfinite(value):
+        return "undefined"
+    rounded = round(factor * value, digits)
+    return f"{rounded:{sign}.{digits}f}" if rounded else f"{0:.{digits}f}"
+
+
+def interval(row: Row, digits: int = 2, *, factor: float = 1, sign: str = "") -> str:
+    """The interval of a row, in brackets."""
+    return f"[{', '.join(fixed(row[bound], digits, factor=factor, sign=sign) for bound in ('low', 'high'))}]"
+
+
+def to_tensor(value: Any) -> Tensor:
+    """JSON as bytes."""
+    return torch.tensor(list(json.dumps(value).encode()), dtype=torch.uint8)
+
+
+def from_tensor(stored: Tensor) -> Any:
+    """The inverse of `to_tensor`."""
+    return json.loads(bytes(stored.tolist()))
+
+
+def model_facts(vlm: VLM) -> dict[str, str | int]:
+    """What a reader must know of the model to repeat a number (methods §13)."""
+    return {
+        "model": vlm.name,
+        "model_digest": vlm.digest,
+        "revision": vlm.revision or "local",
+        "dtype": str(vlm.dtype).removeprefix("torch."),
+        "attention": vlm.attention,
+        "pixel_budget": pixel_budget(vlm.processor),
+        "transformers": transformers.__version__,
+        "torch": torch.__version__,
+    }

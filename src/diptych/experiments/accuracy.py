@@ -1,0 +1,169 @@
+"""Accuracy: is the task done worse from an image than from text? Every prompt of both panels."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from diptych.errors import InputError
+from diptych.experiments._example import example
+from diptych.experiments._text import fixed, from_tensor, interval, model_facts, to_tensor
+from diptych.items import MODALITIES, SPLITS, Item, Modality, Split, Task
+from diptych.layout import Layout
+from diptych.models.encode import AnswerTokens, Prompt, answer_tokens, collate, encode_item
+from diptych.models.vlm import VLM
+from diptych.result import Bars, Row, Series, numbers
+from diptych.run import Finding, Run, Unit
+from diptych.statistics import Estimate, cluster_bootstrap, mcnemar
+
+VERSION = 1
+USES = ()
+
+
+def accuracy(run: Run, *, seed: int = 0) -> Finding:
+    """Share of prompts whose answer has the highest logit among the answer set, per panel and split.
+
+    The other experiments read from it which prompts are answered correctly, their layouts, and the answers' first tokens.
+    """
+    ((_, tokens),) = run.map(find_answers, [Unit("all", run.task)], name="answers")
+    answers = AnswerTokens(
+        dict(zip(run.task.answers, tokens["tokens"].tolist(), strict=True)), bool(tokens["leading_space"])
+    )
+    _require_distinguishable(run.task, answers)
+    grids = {"answers": tokens["tokens"], "leading_space": tokens["leading_space"]}
+    for modality in MODALITIES:
+        for split in SPLITS:
+            grids |= _answered(run, answers, modality, split)
+    cells = {
+        (m, s): grids[f"{m}.{s}.correct"].numpy() for m in MODALITIES for s in SPLITS if f"{m}.{s}.correct" in grids
+    }
+    rows = [_row(run.task, modality, split, correct, seed) for (modality, split), correct in cells.items()]
+    facts = from_tensor(tokens["facts"])
+    return Finding(
+        summary=_summary(run.task, rows),
+        rows=rows,
+        conditions=facts
+        | {"interval": "95 % cluster bootstrap, 2000 draws", "seed": seed, "leading_space": answers.leading_space},
+        figures=[_bars(rows), example(run, answers)],
+        notes=_notes(run.task, cells, answers),
+        grids=grids,
+    )
+
+
+def _require_distinguishable(task: Task, answers: AnswerTokens) -> None:
+    if len(answers.choices) < 2:
+        raise InputError(
+            f"The answers of task '{task.name}' ({', '.join(task.answers[:4])}, ...) all begin with the same token, so they "
+            f"cannot be told apart. Expected answers that differ in their first token: reword them."
+        )
+
+
+def find_answers(vlm: VLM, task: Task) -> dict[str, Tensor]:
+    """First tokens of the task's answers, in its order, and what is to be known of the model."""
+    found = answer_tokens(vlm, task)
+    tokens = torch.tensor([found.tokens[answer] for answer in task.answers])
+    return {"tokens": tokens, "leading_space": torch.tensor(found.leading_space), "facts": to_tensor(model_facts(vlm))}
+
+
+@torch.no_grad()
+def answer_items(vlm: VLM, items: Sequence[Item], *, modality: Modality, answers: AnswerTokens) -> dict[str, Tensor]:
+    """Per item: whether the answer wins among the answer set, its probability, the winner, and data start, end and length."""
+    prompts = [encode_item(vlm, item, modality) for item in items]
+    choices = answers.choices
+    logits = torch.empty(len(items), len(choices))
+    probability = torch.empty(len(items))
+    for rows in _by_layout(prompts):
+        some = [prompts[row] for row in rows]
+        found = vlm.run(vlm.capture(collate(some))).cpu()
+        logits[rows] = found[:, choices].to(logits)
+        probability[rows] = (
+            found.softmax(-1).gather(1, answers.of([p.item for p in some])[:, None])[:, 0].to(probability)
+        )
+    predicted = choices[logits.argmax(-1)]
+    return {
+        "correct": predicted == answers.of(items),
+        "probability": probability,
+        "predicted": predicted,
+        "spans": torch.tensor([[p.layout.data.start, p.layout.data.stop, p.layout.length] for p in prompts]),
+    }
+
+
+def _answered(run: Run, answers: AnswerTokens, modality: Modality, split: Split) -> dict[str, Tensor]:
+    items = [item for item in run.task.split(split) if item.has(modality)]
+    if not items:
+        return {}
+    chunks = [items[start : start + run.batch_size] for start in range(0, len(items), run.batch_size)]
+    units = [Unit(f"{chunk[0].id}+{len(chunk)}", chunk) for chunk in chunks]
+    work = partial(answer_items, modality=modality, answers=answers)
+    found = [values for _, values in run.map(work, units, name=f"{modality} {split}")]
+    return {f"{modality}.{split}.{name}": torch.cat([values[name] for values in found]) for name in found[0]}
+
+
+def _by_layout(prompts: Sequence[Prompt]) -> list[list[int]]:
+    rows: dict[Layout, list[int]] = {}
+    for row, prompt in enumerate(prompts):
+        rows.setdefault(prompt.layout, []).append(row)
+    return list(rows.values())
+
+
+def _row(task: Task, modality: Modality, split: Split, correct: np.ndarray[Any, Any], seed: int) -> Row:
+    clusters = [item.cluster for item in task.split(split) if item.has(modality)]
+    found: Estimate = cluster_bootstrap(correct.astype(float), clusters, seed=seed)
+    return {
+        "panel": modality,
+        "split": split,
+        "accuracy": found.value,
+        "low": found.low,
+        "high": found.high,
+        "n": found.n,
+        "right": int(correct.sum()),
+        "chance": _chance(task, split),
+    }
+
+
+def _chance(task: Task, split: Split) -> float:
+    """Accuracy of always giving the split's commonest answer."""
+    given = [item.answer for item in task.split(split)]
+    return max(map(given.count, set(given))) / len(given)
+
+
+def _summary(task: Task, rows: Sequence[Row]) -> str:
+    test = {row["panel"]: row for row in rows if row["split"] == "test"}
+    if not test:
+        raise InputError(f"Task '{task.name}' has an empty test split. It needs more items or more clusters.")
+    said = [f"{fixed(r['accuracy'], 1, factor=100)} % from {p} {interval(r, 1, factor=100)}" for p, r in test.items()]
+    chance = fixed(next(iter(test.values()))["chance"], 1, factor=100)
+    return f"On test, {task.name} is answered correctly {' and '.join(said)}; always giving the commonest answer: {chance} %."
+
+
+def _notes(task: Task, cells: dict[tuple[Modality, Split], Any], answers: AnswerTokens) -> list[str]:
+    notes = []
+    if ("text", "test") in cells and ("image", "test") in cells and all(item.paired for item in task.split("test")):
+        p = mcnemar(cells["text", "test"], cells["image", "test"])
+        notes.append(f"Text against image on the same test items: McNemar p = {p:.2g}.")
+    shared = len(answers.tokens) - len(answers.choices)
+    if shared:
+        notes.append(
+            f"{shared} of {len(answers.tokens)} answers share their first token with another: they are told apart no further."
+        )
+    return notes
+
+
+def _bars(rows: Sequence[Row]) -> Bars:
+    panels = list(dict.fromkeys(row["panel"] for row in rows))
+    columns = {panel: [row for row in rows if row["panel"] == panel] for panel in panels}
+    return Bars(
+        title="Accuracy by panel and split",
+        caption="Share of prompts whose answer has the highest logit among the task's answers; bars are 95 % intervals over clusters.",
+        x_title="split",
+        y_title="accuracy",
+        categories=[str(row["split"]) for row in columns[panels[0]]],
+        series=[
+            Series(str(panel), numbers(some, "accuracy"), numbers(some, "low"), numbers(some, "high"))
+            for panel, some in columns.items()
+        ],
+        levels=[(float(rows[0]["chance"] or 0), "commonest answer")],
+    )

@@ -1,0 +1,93 @@
+"""Make the report: one HTML file that shows a list of results and asks nothing of the network."""
+
+import base64
+import hashlib
+import os
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+
+from jinja2 import BaseLoader, Environment, StrictUndefined, Template
+from markupsafe import Markup
+
+from diptych.errors import InputError
+from diptych.report import sections
+from diptych.report.tables import text
+from diptych.result import Result
+
+QUESTION = "How does this model do the same task from text and from an image?"
+LONG_TABLE = 20
+"""Tables of more rows start closed."""
+
+
+def build(results: Sequence[Result], path: Path, *, title: str = "A diptych report") -> Path:
+    """Write the report of `results`, in their order, to `path`, at once or not at all; returns `path`.
+
+    Raises `InputError` for an empty list and for a path that cannot be written.
+    """
+    if not results:
+        raise InputError(
+            "A report needs at least one result; got none. Run an experiment first, or check the run folder's path."
+        )
+    page = render(results, title=title)
+    try:
+        _write_whole(page, Path(path))
+    except OSError as error:
+        raise InputError(
+            f"The report cannot be written to '{path}': {error.strerror}. Choose a folder that you may write to."
+        ) from error
+    return Path(path)
+
+
+def render(results: Sequence[Result], *, title: str) -> str:
+    """The page as text; equal results give equal text."""
+    scripts = [_asset("vendor/plotly-cartesian.min.js"), _asset("overlay.js")]
+    return _template().render(
+        question=QUESTION,
+        title=title,
+        policy=_policy(scripts),
+        style=Markup(_asset("style.css")),  # ours, so it may stand in the page unescaped
+        scripts=[Markup(script) for script in scripts],
+        page=sections.arrange(results),
+        models=list(dict.fromkeys(str(result.identity["model"]) for result in results)),
+        tasks=list(dict.fromkeys(str(result.identity["task"]) for result in results)),
+        count=len(results),
+        long_table=LONG_TABLE,
+    )
+
+
+def _template() -> Template:
+    environment = Environment(
+        loader=BaseLoader(), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.policies["json.dumps_kwargs"] = {"sort_keys": True, "allow_nan": False, "separators": (",", ":")}
+    environment.globals |= {"token_runs": sections.token_runs, "verdict": sections.verdict}
+    environment.filters |= {"number": text, "heading": sections.heading, "visible": visible}
+    return environment.from_string(_asset("template.html.jinja"))
+
+
+def visible(token: str) -> str:
+    """A token with its line breaks and tabs made visible."""
+    return token.replace("\n", "↵").replace("\t", "⇥")
+
+
+def _policy(scripts: Sequence[str]) -> str:
+    """A content security policy: only our own scripts run, pictures are in the page, and nothing is ever fetched."""
+    hashes = " ".join(
+        f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'" for script in scripts
+    )
+    return f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
+
+
+def _asset(name: str) -> str:
+    return files("diptych.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _write_whole(page: str, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(page, encoding="utf-8", newline="\n")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

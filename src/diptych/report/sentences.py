@@ -1,0 +1,80 @@
+"""One sentence per figure: what a reader who cannot see it must know."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from diptych.report.tables import known, text
+from diptych.result import Bars, Curves, Example, Figure, Heatmap, Panel, Series
+
+
+def describe(figure: Figure) -> str:
+    """What the figure shows and where its largest values are."""
+    sentence = SENTENCES[type(figure)](figure)
+    return sentence[:1].upper() + sentence[1:]
+
+
+def is_right(panel: Panel, example: Example) -> bool:
+    """Whether the panel's prediction is the example's answer."""
+    return panel.predicted.strip() == example.answer.strip()
+
+
+def _heatmap(figure: Heatmap) -> str:
+    head = f"Map of {figure.value_title} over {_count(figure.x, figure.x_title)} and {_count(figure.y, figure.y_title)}"
+    cells = [(value, x, y) for y, row in enumerate(figure.values) for x, value in enumerate(row) if known(value)]
+    if not cells:
+        return f"{head}, without values."
+    high, low = max(cells, key=lambda cell: cell[0]), min(cells, key=lambda cell: cell[0])
+    marks = "".join(f" Marked: {label} at {_cell(figure, x, y)}." for x, y, label in figure.marks)
+    return f"{head}: highest {text(high[0])} at {_cell(figure, *high[1:])}; lowest {text(low[0])} at {_cell(figure, *low[1:])}.{marks}"
+
+
+def _curves(figure: Curves) -> str:
+    parts = [_course(figure, series) for series in figure.series]
+    levels = [f"{label} at {figure.y_title} {text(y)}" for y, label in figure.levels]
+    lines = [f"{label} at {figure.x_title} {text(x)}" for x, label in figure.lines_at]
+    drawn = f" Lines: {'; '.join(levels + lines)}." if levels or lines else ""
+    return f"{figure.y_title} against {figure.x_title}: {'; '.join(parts) or 'no lines'}.{drawn}"
+
+
+def _course(figure: Curves, series: Series) -> str:
+    points = [(x, value) for x, value in zip(figure.x, series.values, strict=True) if known(value)]
+    if not points:
+        return f"{series.name} has no values"
+    (first, start), (last, end), (peak, high) = points[0], points[-1], max(points, key=lambda point: point[1])
+    return f"{series.name} goes from {text(start)} at {text(first)} to {text(end)} at {text(last)}, highest {text(high)} at {text(peak)}"
+
+
+def _bars(figure: Bars) -> str:
+    bars = [
+        (v, f"{s.name}, {c}")
+        for s in figure.series
+        for c, v in zip(figure.categories, s.values, strict=True)
+        if known(v)
+    ]
+    if not bars:
+        return f"Bars of {figure.y_title} by {figure.x_title}, without values."
+    high, low = max(bars, key=lambda bar: bar[0]), min(bars, key=lambda bar: bar[0])
+    return (
+        f"{figure.y_title} by {figure.x_title}: highest {text(high[0])} ({high[1]}); lowest {text(low[0])} ({low[1]})."
+    )
+
+
+def _example(figure: Example) -> str:
+    parts = [
+        f"from the {panel.modality} the model answers '{panel.predicted}' with probability {text(panel.probability)}, "
+        f"which is {'right' if is_right(panel, figure) else 'wrong'}"
+        for panel in figure.panels
+    ]
+    return f"'{figure.query}', right answer '{figure.answer}': {'; '.join(parts)}."
+
+
+SENTENCES: dict[type, Callable[[Any], str]] = {Heatmap: _heatmap, Curves: _curves, Bars: _bars, Example: _example}
+
+
+def _count(labels: Sequence[str], title: str) -> str:
+    return f"{title} ({len(labels)})"
+
+
+def _cell(figure: Heatmap, x: int, y: int) -> str:
+    band = next((f" in {name}" for name, first, end in figure.bands if first <= x < end), "")
+    return f"{figure.y_title} {figure.y[y]}, {figure.x_title} {figure.x[x]}{band}"

@@ -1,0 +1,123 @@
+"""Numbers as a reader wants them, and tables of rows and of figures."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeGuard
+
+from diptych.result import Bars, Curves, Figure, Heatmap, Number, Row, Series
+
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+MISSING = "n/a"
+MOST_DIGITS = 3
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns, and rows of finished text; `numeric` says which columns hold numbers."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    numeric: Sequence[bool]
+
+
+def known(value: Number) -> TypeGuard[float]:
+    """Whether the value is a finite number."""
+    return value is not None and math.isfinite(value)
+
+
+def text(value: Any, digits: int | None = None) -> str:
+    """A value as text; floats to `digits` decimals, or to three. Null, NaN and infinity: n/a."""
+    if value is None or (isinstance(value, float) and not known(value)):
+        return MISSING
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return _float(value, _digits([value]) if digits is None else digits)
+    return str(value).replace("-", "−") if isinstance(value, int) else str(value)
+
+
+def column(values: Sequence[Any]) -> list[str]:
+    """A column's values with one number of decimals, so that they can be compared at a glance."""
+    digits = _digits([value for value in values if isinstance(value, float) and known(value)])
+    return [text(value, digits) for value in values]
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
+    """A table of any values."""
+    by_column = list(zip(*rows, strict=True)) or [() for _ in columns]
+    texts = [column(values) for values in by_column]
+    return Table(
+        [name.replace("_", " ") for name in columns], list(zip(*texts, strict=True)), [_numeric(v) for v in by_column]
+    )
+
+
+def table_of_rows(rows: Sequence[Row]) -> Table:
+    """A result's data table; columns in order of first appearance."""
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    return table(columns, [[row.get(name) for name in columns] for row in rows])
+
+
+def table_of_figure(figure: Figure) -> Table:
+    """The numbers of a heatmap, curves or bars."""
+    return TABLES[type(figure)](figure)
+
+
+def interval(series: Series) -> list[str]:
+    """Each point's interval as `[low, high]`; empty where there is none."""
+    if series.low is None or series.high is None:
+        return [""] * len(series.values)
+    limits = zip(series.low, series.high, strict=True)
+    return [f"[{text(low)}, {text(high)}]" if known(low) or known(high) else "" for low, high in limits]
+
+
+def _heatmap(figure: Heatmap) -> Table:
+    rows = [[y, *values] for y, values in zip(figure.y, figure.values, strict=True)]
+    return table([f"{figure.y_title} \\ {figure.x_title}", *figure.x], rows)
+
+
+def _curves(figure: Curves) -> Table:
+    return _series(figure.x_title, figure.x, figure.series)
+
+
+def _bars(figure: Bars) -> Table:
+    return _series(figure.x_title, figure.categories, figure.series)
+
+
+TABLES: dict[type, Callable[[Any], Table]] = {Heatmap: _heatmap, Curves: _curves, Bars: _bars}
+
+
+def _series(x_title: str, x: Sequence[Any], series: Sequence[Series]) -> Table:
+    parts: list[tuple[str, Sequence[Any]]] = [(x_title, x)]
+    for one in series:
+        limits = {f"{one.name}, low": one.low, f"{one.name}, high": one.high}
+        parts += [(one.name, one.values), *((name, values) for name, values in limits.items() if values is not None)]
+    return table([name for name, _ in parts], list(zip(*(values for _, values in parts), strict=True)))
+
+
+def _numeric(values: Sequence[Any]) -> bool:
+    present = [value for value in values if value is not None]
+    return all(isinstance(value, int | float) and not isinstance(value, bool) for value in present)
+
+
+def _digits(values: Sequence[float]) -> int:
+    """Decimals that show all values exactly if three suffice, else four significant digits of the largest."""
+    for digits in range(MOST_DIGITS + 1):
+        if all(math.isclose(value, round(value, digits), rel_tol=1e-9, abs_tol=1e-12) for value in values):
+            return digits
+    return max(0, MOST_DIGITS - max(0, math.floor(math.log10(max(abs(value) for value in values)))))
+
+
+def _float(value: float, digits: int) -> str:
+    rounded = round(value, digits)
+    if value and abs(rounded - value) > 0.05 * abs(value):
+        return _significant(value)
+    return f"{rounded + 0.0:.{digits}f}".replace("-", "−")  # + 0.0 turns −0.0 into 0.0
+
+
+def _significant(value: float) -> str:
+    """Two significant digits, for values that the column's decimals would hide."""
+    if abs(value) >= 1e-4:
+        return f"{float(f'{value:.2g}'):f}".rstrip("0").rstrip(".").replace("-", "−")
+    mantissa, exponent = f"{value:.1e}".split("e")
+    return f"{mantissa} × 10{str(int(exponent)).translate(SUPERSCRIPTS)}".replace("-", "−")

@@ -1,0 +1,91 @@
+"""Where a model comes from, and which weights it has: known without loading it."""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from diptych.errors import InputError
+
+if TYPE_CHECKING:
+    from diptych.models import VLM
+
+MODEL_FILES = {".json", ".jinja", ".txt", ".model", ".safetensors", ".bin"}
+DESCRIPTIONS = {"card.json", "curves.json"}  # of an organism; no number depends on them
+BLOCK = 2**18  # bytes
+BLOCKS = 256
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """A shipped organism (`organism/<name>`), a local folder, or a repository of the Hugging Face hub."""
+
+    name: str
+    revision: str | None = None
+    dtype: str = "float32"
+    device_map: str | None = None
+
+    @cached_property
+    def place(self) -> str:
+        """The folder, or the name itself if it is the hub's; raises `InputError` for a folder that holds no model."""
+        from diptych.models.load import locate
+
+        return locate(self.name)
+
+    @property
+    def label(self) -> str:
+        """The name in results: the same on every machine, so a path counts by its last part."""
+        is_path = self.place == self.name and Path(self.name).is_dir()
+        return Path(self.name).resolve().name if is_path else self.name
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """The hub's commit, or a digest of the files in the folder."""
+        folder = Path(self.place)
+        return _digest_of_folder(folder) if folder.is_dir() else _commit(self.name, self.revision)
+
+
+@lru_cache(maxsize=1)
+def load_model(source: ModelSource) -> "VLM":
+    """Load the model; once per process, so that several runs on one model share it."""
+    from diptych.models import load
+
+    revision = source.revision if Path(source.place).is_dir() else source.fingerprint
+    return load(source.name, revision=revision, dtype=source.dtype, device_map=source.device_map)
+
+
+def _commit(name: str, revision: str | None) -> str:
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        config = hf_hub_download(name, "config.json", revision=revision)
+    except (OSError, ValueError, HfHubHTTPError) as error:
+        raise InputError(
+            f"No model '{name}'{f' at revision {revision}' if revision else ''}: it is not a folder, and the Hugging Face "
+            f"hub and its cache do not have it ({type(error).__name__}). Check the name and the connection, give the path "
+            f"of a folder with a config.json, or see `diptych models`."
+        ) from error
+    return Path(config).parent.name  # the cache keeps files under snapshots/<commit>/
+
+
+def _digest_of_folder(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        if path.suffix in MODEL_FILES and path.name not in DESCRIPTIONS:
+            digest.update(f"{path.name}:{path.stat().st_size}:".encode())
+            _add_blocks(digest, path)
+    return digest.hexdigest()[:12]
+
+
+def _add_blocks(digest: "hashlib._Hash", path: Path) -> None:
+    """The whole file up to 64 MiB; of a longer one, 256 evenly spaced blocks of 256 KiB.
+
+    So a checkpoint is recognised from 64 MiB per shard: training moves all weights, so any block shows it.
+    """
+    stride = max(BLOCK, path.stat().st_size // BLOCKS)
+    with path.open("rb") as file:
+        for start in range(0, path.stat().st_size, stride):
+            file.seek(start)
+            digest.update(file.read(BLOCK))

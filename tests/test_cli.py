@@ -1,0 +1,197 @@
+"""The command line as a person meets it: what it prints, and how it refuses."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from diptych.cli import main
+
+TASK = """
+from diptych.items import Item, Task
+
+
+def crosses():
+    items = tuple(Item(id=f"i{n}", text="x " * n, image=None, query="How many x?", answer=str(n)) for n in (1, 2, 3))
+    return Task("crosses", 1, items, ("1", "2", "3"))
+"""
+
+EXPERIMENT = """
+from diptych.run import Finding, Run
+
+VERSION = 1
+
+
+def sizes(run: Run, *, sizes: tuple[float, ...] = (0.5,), count: int = 1, name: str | None = "a") -> Finding:
+    if count == 0:
+        raise KeyboardInterrupt
+    if count == -1:
+        raise ZeroDivisionError("a fault of the program")
+    return Finding(summary=f"{sum(sizes)} {count} {name}", rows=[{"count": count}], conditions={"n": count})
+"""
+
+
+@pytest.fixture
+def lab(tmp_path: Path, model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "crosses.py").write_text(TASK)
+    (tmp_path / "sizes.py").write_text(EXPERIMENT)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int | str | None:
+    """Exit status of `diptych arguments...`."""
+    monkeypatch.setattr(sys, "argv", ["diptych", *arguments])
+    with pytest.raises(SystemExit) as end:
+        main()
+    return end.value.code
+
+
+RUN = ("run", "sizes.py", "--model", "./tiny-model", "--task", "crosses.py")
+
+
+def test_a_run_prints_its_finding_and_its_folder(
+    lab: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status = call(monkeypatch, *RUN, "-p", "sizes=[0.25, 0.5]", "-p", "count=2", "-p", "name=null")
+
+    summary, folder = capsys.readouterr().out.splitlines()
+    assert status == 0
+    assert summary == "crosses · sizes: 0.75 2 None"
+    assert json.loads((Path(folder) / "result.json").read_text())["rows"] == [{"count": 2}]
+    assert folder.startswith("runs/tiny-model/crosses/sizes-")
+
+
+def test_a_report_is_made_from_the_folder_alone(
+    lab: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call(monkeypatch, *RUN)
+    (lab / "tiny-model" / "config.json").unlink()  # no model is needed any more
+    capsys.readouterr()
+
+    status = call(monkeypatch, "report", "runs", "--out", "page.html")
+
+    assert status == 0
+    assert capsys.readouterr().out == "page.html\n"
+    assert "0.5 1 a" in (lab / "page.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("run", "sizes.py", "--model", "./tiny-model", "--task", "count"), "No task named 'count'. Known: "),
+        (("run", "size", "--model", "./tiny-model", "--task", "crosses.py"), "No experiment named 'size'. Known: "),
+        (("run", "sizes.py", "--model", "./nowhere", "--task", "crosses.py"), "config.json"),
+        (("run", "sizes.py", "--model", "organism/none", "--task", "crosses.py"), "No organism named 'organism/none'"),
+        (("run", "sizes.py", "--model", "./tiny-model", "--task", "sizes.py"), "must return a `diptych.items.Task`"),
+        ((*RUN, "-p", "count"), "Parameter 'count' is not of the form key=value"),
+        ((*RUN, "-p", "sizes=[0.1"), "looks like JSON but is not"),
+        ((*RUN, "-p", "count=two"), "Parameter count='two' of experiment 'sizes' cannot be used"),
+        ((*RUN, "-p", "cuont=2"), "no parameter 'cuont'. Known: sizes, count, name."),
+        ((*RUN, "--batch-size", "0"), "batch_size is 0; expected at least 1"),
+        (("report", "runs"), "No finished results in 'runs'"),
+        (("check", "./nowhere"), "config.json"),
+    ],
+)
+def test_bad_input_is_a_message_and_status_two(
+    arguments: tuple[str, ...],
+    message: str,
+    lab: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (lab / "sizes.py").write_text(
+        EXPERIMENT + "\nsizes.__defaults__ = (None,)\n"
+    )  # so that it can be called as a task, wrongly
+
+    status = call(monkeypatch, *arguments)
+
+    printed = capsys.readouterr()
+    assert status == 2
+    assert printed.err.startswith("diptych: ")
+    assert message in printed.err
+    assert "Traceback" not in printed.err
+    assert printed.out == ""
+
+
+def test_a_folder_written_by_another_version_is_refused(
+    lab: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call(monkeypatch, *RUN)
+    run = next((lab / "runs").rglob("run.json"))
+    run.write_text(json.dumps({**json.loads(run.read_text()), "format": 99}))
+
+    for arguments in (RUN, ("report", "runs")):
+        assert call(monkeypatch, *arguments) == 2
+        assert "in store format 99" in capsys.readouterr().err
+
+
+def test_control_c_ends_with_status_130_and_says_what_is_kept(
+    lab: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status = call(monkeypatch, *RUN, "-p", "count=0")
+
+    assert status == 130
+    assert "Finished units are kept in runs; the same command goes on from there." in capsys.readouterr().err
+
+
+def test_a_fault_of_the_program_keeps_its_traceback(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["diptych", *RUN, "-p", "count=-1"])
+
+    with pytest.raises(ZeroDivisionError, match="a fault of the program"):
+        main()
+
+
+def test_a_wrong_option_is_explained_with_status_two(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, "run", "--modell", "x") == 2
+    assert "--modell" in capsys.readouterr().err
+
+
+def test_tasks_are_listed_with_their_counts(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, "tasks") == 0
+    listed = capsys.readouterr().out
+
+    assert call(monkeypatch, "tasks", "list") == 0
+    assert capsys.readouterr().out == listed
+    assert "counting" in listed and "arithmetic" in listed
+
+
+def test_shipped_models_are_listed_with_their_accuracies(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, "models") == 0
+    listed = capsys.readouterr().out
+    assert "organism/qwen2vl: accuracy" in listed and "counting" in listed
+
+
+def test_help_is_given_without_importing_torch() -> None:
+    script = (
+        "import sys; from diptych.cli import app; app(['--help'], standalone_mode=False); print('torch' in sys.modules)"
+    )
+    environment = {"PYTHONPATH": ":".join(sys.path), "PATH": "/usr/bin:/bin"}
+
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment)
+
+    assert "How does a vision-language model" in done.stdout
+    assert done.stdout.endswith("False\n")
+
+
+def test_the_module_is_the_command() -> None:
+    environment = {"PYTHONPATH": ":".join(sys.path), "PATH": "/usr/bin:/bin"}
+
+    done = subprocess.run(
+        [sys.executable, "-m", "diptych", "report", "nowhere"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+    )
+
+    assert done.returncode == 2
+    assert done.stderr.startswith("diptych: No finished results in 'nowhere'")

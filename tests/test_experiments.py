@@ -1,0 +1,186 @@
+"""Experiments end to end on tiny random models: they run, store, repeat to the bit, and say what they used."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from diptych.backpatch import Cell
+from diptych.errors import InputError
+from diptych.experiments import DEMO
+from diptych.experiments.back_patching import _Outcomes, _rows, _Sweep
+from diptych.experiments.faithfulness_curve import random_scores
+from diptych.grid import Grid
+from diptych.items import Item, Task
+from diptych.layout import Layout
+from diptych.registry import names
+from diptych.result import Result
+from diptych.run import Run, Store
+from diptych.tasks.counting import counting
+from tiny import tiny
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("model")
+    (path / "config.json").write_text("{}")
+    return path
+
+
+def open_run(folder: Path, store: Path, task: Task | None = None, **options) -> Run:
+    return Run(
+        str(folder), task or counting(per_split=24), store=Store(store), load=lambda source: tiny("qwen2_vl"), **options
+    )
+
+
+@pytest.fixture(scope="module")
+def results(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Result]:
+    """The demo's experiments on a random model; those that find no circuit are left out."""
+    run = open_run(folder, tmp_path_factory.mktemp("runs"))
+    found = {}
+    for name, parameters in DEMO:
+        if name != "overlap":  # a random model has no circuit to compare
+            found[f"{name} {parameters.get('modality', '')}".strip()] = run.get(name, **parameters)
+    return found
+
+
+def test_the_demo_names_shipped_experiments() -> None:
+    assert {name for name, _ in DEMO} <= set(names("experiment"))
+
+
+def test_every_result_says_n_drops_seed_model_and_kernel(results: dict[str, Result]) -> None:
+    for name, result in results.items():
+        assert {"model", "dtype", "attention", "pixel_budget", "seed"} <= set(result.conditions), name
+        if name != "accuracy":
+            assert any(key.startswith("n ") for key in result.conditions), name
+            assert any(key.startswith("dropped ") for key in result.conditions), name
+
+
+def test_accuracies_count_right_answers_of_all_prompts(results: dict[str, Result]) -> None:
+    for row in results["accuracy"].rows:
+        assert row["n"] == 24
+        assert row["accuracy"] == pytest.approx(int(row["right"] or 0) / 24)
+        assert float(row["low"] or 0) <= float(row["accuracy"] or 0) <= float(row["high"] or 0)
+
+
+def test_only_correctly_answered_prompts_are_discovered_on(results: dict[str, Result]) -> None:
+    right = {(r["panel"], r["split"]): r["right"] for r in results["accuracy"].rows}
+    for panel in ("text", "image"):
+        conditions = results[f"discover {panel}"].conditions
+        assert 0 < int(conditions["n discover"] or 0) <= int(right[panel, "discover"] or 0)
+        assert f"{24 - int(right[panel, 'discover'] or 0)} answered wrongly" in str(conditions["dropped discover"])
+
+
+def test_the_full_circuit_has_faithfulness_one(results: dict[str, Result]) -> None:
+    rows = results["faithfulness_curve text"].rows
+    assert rows[-1]["size"] == 1 and rows[-1]["faithfulness"] == pytest.approx(1)
+    assert rows[0]["faithfulness"] != pytest.approx(1)
+
+
+def test_segments_share_all_of_the_score_and_the_prefix_has_none(results: dict[str, Result]) -> None:
+    rows = [row for row in results["discover image"].rows if row["kind"] == "heads"]
+    assert sum(float(row["share of score"] or 0) for row in rows) == pytest.approx(1)
+    assert {row["segment"]: row["share of score"] for row in rows}["prefix"] == 0
+
+
+def test_the_cell_reported_on_test_is_the_best_on_select(results: dict[str, Result]) -> None:
+    rows = {(row["panel"], row["cell"]): row for row in results["back_patching"].rows}
+    for panel in ("text", "image"):
+        chosen, sample = rows[panel, "chosen on select"], rows[panel, "best on test (in-sample)"]
+        assert float(chosen["gain on select"] or 0) >= float(sample["gain on select"] or 0)
+        assert float(sample["gain"] or 0) >= float(chosen["gain"] or 0)
+        assert float(chosen["gain"] or 0) == pytest.approx(
+            float(chosen["patched"] or 0) - float(chosen["accuracy"] or 0)
+        )
+
+
+def outcomes(gains: list[list[int]]) -> _Outcomes:
+    """Two cells on four prompts that are all wrong when unpatched."""
+    every = [Cell(0, 1, 1), Cell(0, 1, 2)]
+    return _Outcomes(every, np.zeros(4), np.array(gains, float), ["a", "b", "c", "d"])
+
+
+def test_the_cell_is_chosen_where_it_is_not_reported() -> None:
+    sweep = _Sweep(
+        "image", select=outcomes([[1, 1, 0, 0], [0, 0, 0, 1]]), test=outcomes([[0, 0, 0, 1], [1, 1, 1, 0]]), seed=0
+    )
+    rows = {(row["panel"], row["cell"]): row for row in _rows({"text": sweep, "image": sweep})}
+
+    chosen, sample = rows["image", "chosen on select"], rows["image", "best on test (in-sample)"]
+
+    assert (chosen["source"], chosen["gain on select"], chosen["gain"]) == (1, 0.5, 0.25)
+    assert (sample["source"], sample["gain on select"], sample["gain"]) == (2, 0.25, 0.75)
+
+
+def test_results_do_not_depend_on_batch_size(folder: Path, tmp_path: Path) -> None:
+    one, other = (open_run(folder, tmp_path / str(size), batch_size=size) for size in (5, 16))
+    scores = [run.grids(run.get("discover", modality="image"))["heads"] for run in (one, other)]
+
+    assert float(scores[0].abs().max()) > 1e-3
+    torch.testing.assert_close(scores[0], scores[1], atol=1e-5, rtol=1e-4)
+    assert one.get("accuracy").rows == other.get("accuracy").rows
+
+
+def test_an_interrupted_experiment_resumes_to_the_same_bytes(folder: Path, tmp_path: Path) -> None:
+    whole = open_run(folder, tmp_path / "whole").get("discover", modality="text")
+    steps = []
+
+    def stop_soon(stage: str, done: int, total: int) -> None:
+        steps.append(stage)
+        if "discover" in stage and done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        open_run(folder, tmp_path / "broken", progress=stop_soon).get("discover", modality="text")
+    resumed = open_run(folder, tmp_path / "broken").get("discover", modality="text")
+
+    assert resumed.to_json() == whole.to_json()
+    files = [sorted((tmp_path / name).rglob("grids.safetensors")) for name in ("whole", "broken")]
+    assert [path.read_bytes() for path in files[0]] == [path.read_bytes() for path in files[1]] != []
+
+
+def test_a_task_whose_answers_all_share_a_first_token_is_refused(folder: Path, tmp_path: Path) -> None:
+    items = tuple(Item(f"i{n}", f"{n} 7", None, "How many stars ?", f"5 {n}") for n in range(30))
+    task = Task("twins", 1, items, tuple(f"5 {n}" for n in range(30)))
+
+    with pytest.raises(InputError, match="answers of task 'twins' .* all begin with the same token.*reword them"):
+        open_run(folder, tmp_path, task).get("discover", modality="text")
+
+
+def test_contrasts_whose_answers_share_a_first_token_are_dropped_and_counted(folder: Path, tmp_path: Path) -> None:
+    items = tuple(Item(f"i{n}", f"{n} 7", None, "How many stars ?", f"{n % 2} {n}") for n in range(60))
+    task = Task("halves", 1, items, tuple(item.answer for item in items))
+    run = open_run(folder, tmp_path, task)
+
+    conditions = run.get("discover", modality="text").conditions
+
+    dropped = {part.split(" ", 1)[1]: int(part.split()[0]) for part in str(conditions["dropped discover"]).split(", ")}
+    assert dropped["answers share their first token"] > 0
+    assert int(conditions["n discover"] or 0) + sum(dropped.values()) == 20
+    assert "58 of 60 answers share their first token" in run.get("accuracy").notes[0]
+
+
+def test_a_panel_that_a_task_lacks_is_refused(folder: Path, tmp_path: Path) -> None:
+    items = tuple(Item(f"i{n}", f"{n} 7", None, "How many stars ?", str(n)) for n in range(12))
+    run = open_run(folder, tmp_path, Task("wordy", 1, items, tuple(map(str, range(12)))))
+
+    with pytest.raises(InputError, match="Task 'wordy' has no image panel"):
+        run.get("discover", modality="image")
+
+
+def test_random_circuits_avoid_the_prefix_and_have_the_size_asked_for() -> None:
+    layout = Layout.of((2, 5), 9)
+    scores = Grid(torch.zeros(2, 9, 4), torch.zeros(2, 9, 50), layout, "m")
+
+    drawn = [random_scores(scores, seed).top(0.1) for seed in (1, 2)]
+
+    assert all(circuit.count() == (7, 90) for circuit in drawn)
+    assert not any(circuit.at("prefix").neurons.any() for circuit in drawn)
+    assert not drawn[0].equal(drawn[1])
+
+
+def test_nothing_is_written_for_an_unknown_parameter(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no parameter 'modalty'. Known: modality"):
+        open_run(folder, tmp_path / "runs").get("discover", modalty="text")
+    assert not list((tmp_path / "runs").rglob("*.json"))

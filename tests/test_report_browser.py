@@ -1,0 +1,200 @@
+"""The page in a real browser: drawn, readable, inert and silent."""
+
+import shutil
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import report_example
+from diptych.report.build import build
+from test_report import hostile
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install 'diptych[dev]'")
+
+CHROMIUM = "/usr/bin/chromium" if Path("/usr/bin/chromium").exists() else shutil.which("chromium")
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="no Chromium: neither /usr/bin/chromium nor `chromium` on PATH"
+)
+OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
+OPTIONS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+DRAW_ALL = "window.dispatchEvent(new Event('beforeprint')); window.dispatchEvent(new Event('afterprint'))"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with sync_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="module")
+def addresses(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    folder = tmp_path_factory.mktemp("report")
+    counting = [result for result in report_example.results() if result.identity["task"] == "counting"]
+    made = {"example": counting, "hostile": [hostile()]}
+    return {name: build(results, folder / f"{name}.html").as_uri() for name, results in made.items()}
+
+
+@pytest.fixture(scope="module")
+def visit(browser: Any, addresses: dict[str, str]) -> Any:
+    """Open a page; what the browser complains of or asks for is kept in `page.heard`."""
+
+    def _visit(name: str = "example", width: int = 1280, scheme: str = "light") -> Any:
+        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        page = context.new_page()
+        page.heard = []
+        page.on("console", lambda message: page.heard.append(message.text))
+        page.on("pageerror", lambda error: page.heard.append(str(error)))
+        page.on("dialog", lambda dialog: page.heard.append(dialog.message))
+        page.on("request", lambda request: page.heard.append(request.url))
+        page.goto(addresses[name])
+        assert page.heard.pop(0) == addresses[name]
+        return page
+
+    return _visit
+
+
+@pytest.fixture(scope="module")
+def drawn(visit: Any) -> Any:
+    """A page with all its plots drawn, to look at only: tests share it."""
+
+    @cache
+    def _drawn(name: str = "example", width: int = 1280) -> Any:
+        page = visit(name, width)
+        page.evaluate(DRAW_ALL)
+        return page
+
+    return _drawn
+
+
+def test_every_figure_is_drawn_without_errors_or_requests(drawn):
+    page = drawn()
+
+    count = "plots => plots.map(plot => plot.querySelectorAll('.heatmaplayer image, .scatterlayer .point, .bars .point').length)"
+    marks = page.eval_on_selector_all(".plot", count)
+
+    assert len(marks) == 10
+    assert min(marks) >= 1
+    assert page.heard == []
+
+
+def test_figures_are_drawn_when_the_reader_comes_near(visit):
+    page = visit()
+    last = page.locator(".plot").last
+    assert last.get_attribute("data-drawn") is None
+
+    last.scroll_into_view_if_needed()
+
+    last.locator("svg.main-svg").first.wait_for()
+
+
+@pytest.mark.parametrize("name", ["example", "hostile"])
+def test_a_phone_needs_no_sideways_scrolling(drawn, name):
+    page = drawn(name, width=360)
+
+    assert page.evaluate("document.documentElement.scrollWidth") == 360
+    assert page.eval_on_selector_all(".plot", "plots => Math.max(...plots.map(plot => plot.scrollWidth))") <= 360
+
+
+def test_hostile_text_is_shown_and_does_nothing(drawn):
+    page = drawn("hostile")
+
+    assert page.heard == []
+    assert page.evaluate("window.hacked") is None
+    assert page.locator("img").count() == 1
+    assert page.locator(".plot a, .plot b, .plot img, .plot script").count() == 0
+    labels = page.locator(".plot .legendtext, .plot .xtitle, .plot .annotation-text").all_text_contents()
+    assert "<b>{{ 7*7 }}</b>" in labels
+    assert any("<img src=x onerror='window.hacked = 1'>" in label for label in labels)
+
+
+def test_the_policy_blocks_even_scripts_that_get_in(visit):
+    page = visit()
+
+    page.evaluate("document.body.append(Object.assign(document.createElement('script'), {text: 'window.hacked = 1'}))")
+    answer = page.evaluate("fetch('data:text/plain,x').then(() => 'fetched', () => 'blocked')")
+
+    assert page.evaluate("window.hacked") is None
+    assert answer == "blocked"
+    assert any("Content Security Policy" in one for one in page.heard)
+
+
+def test_a_dark_page_has_light_text_on_a_dark_ground(visit):
+    page = visit(scheme="dark")
+
+    colours = page.evaluate("[getComputedStyle(document.body).backgroundColor, getComputedStyle(document.body).color]")
+    ground, ink = (sum(map(int, colour[4:-1].split(","))) for colour in colours)
+    assert ground < 100
+    assert ink > 600
+
+
+def test_plots_follow_when_the_scheme_changes(visit):
+    page = visit()
+    page.evaluate(DRAW_ALL)
+    fill = "getComputedStyle(document.querySelector('.plot .xtitle')).fill"
+    light = page.evaluate(fill)
+
+    page.emulate_media(color_scheme="dark")
+
+    page.wait_for_function(f"{fill} !== '{light}'")
+
+
+def test_a_printed_page_has_all_plots_at_the_width_of_paper_and_in_light_colours(visit):
+    page = visit(scheme="dark")
+
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+
+    widths = page.eval_on_selector_all(".plot", "plots => plots.map(plot => plot.dataset.drawn)")
+    assert set(widths) == {"660"}
+    page.emulate_media(media="print", color_scheme="dark")
+    assert page.evaluate("getComputedStyle(document.body).color") == "rgb(29, 33, 38)"
+
+
+def test_the_page_can_be_read_with_the_keyboard(visit):
+    page = visit()
+
+    page.keyboard.press("Tab")
+
+    assert page.evaluate("document.activeElement.textContent") == "Skip to the results"
+    assert page.evaluate("document.activeElement.getBoundingClientRect().left") >= 0
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "main"
+
+
+def test_each_plot_has_a_sentence_and_a_table(drawn):
+    page = drawn()
+
+    labels = page.eval_on_selector_all(".plot", "plots => plots.map(plot => plot.getAttribute('aria-label'))")
+    tables = page.eval_on_selector_all(
+        "figure:has(.plot)", "figures => figures.map(figure => figure.querySelectorAll('details td').length)"
+    )
+    assert all(len(label) > 40 for label in labels)
+    assert len(tables) == len(labels)
+    assert min(tables) >= 3
+
+
+def test_a_long_table_scrolls_in_its_own_box(visit):
+    page = visit(width=360)
+    details = page.locator(".finding > details").first
+    details.locator("summary").click()
+
+    box = details.locator(".scroll")
+
+    assert box.evaluate("box => box.scrollHeight > box.clientHeight")
+    assert page.evaluate("document.documentElement.scrollWidth") == 360
+
+
+def test_the_panels_of_the_example_stand_side_by_side(drawn):
+    wide, phone = drawn(), drawn(width=360)
+
+    boxes = [[panel.bounding_box() for panel in page.locator(".opening .panel").all()] for page in (wide, phone)]
+
+    (text, image), (above, below) = boxes
+    assert text["y"] == image["y"]
+    assert text["x"] < image["x"]
+    assert above["y"] < below["y"]
+    assert above["x"] == below["x"]

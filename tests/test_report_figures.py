@@ -1,0 +1,216 @@
+"""Figures, sentences and tables of the report as plain values."""
+
+import pytest
+
+import report_example
+from diptych.errors import InputError
+from diptych.report.figures import side_by_side, to_plotly
+from diptych.report.palette import FAMILY_COLOURS
+from diptych.report.sentences import describe
+from diptych.report.tables import column, table_of_figure, table_of_rows, text
+from diptych.result import Bars, Curves, Heatmap, Series
+
+TITLES = ("title", "caption", "x", "y")
+
+
+def small_map(values: list[list[float | None]], name: str = "title", **more: object) -> Heatmap:
+    columns = [f"c{x}" for x in range(len(values[0]))]
+    return Heatmap(name, "caption", "x", "y", "value", columns, ["0", "1"], values, **more)
+
+
+def test_heatmaps_of_one_row_share_their_colour_scale():
+    plots = side_by_side([small_map([[0, 1], [2, 3]]), small_map([[5, 1], [2, None]])])
+
+    assert [(plot["data"][0]["zmin"], plot["data"][0]["zmax"]) for plot in plots] == [(0, 5), (0, 5)]
+
+
+def test_values_on_both_sides_of_zero_have_zero_in_the_middle_of_the_scale():
+    trace = to_plotly(small_map([[-1, 4], [0, None]]))["data"][0]
+
+    assert (trace["zmin"], trace["zmax"], trace["meta"]["scale"]) == (-4, 4, "diverging")
+    assert trace["z"] == [[-1, 4], [0, None]]
+
+
+def test_a_map_without_values_is_drawn():
+    trace = to_plotly(small_map([[None, float("nan")], [None, None]]))["data"][0]
+
+    assert trace["zmin"] < trace["zmax"]
+    assert trace["z"] == [[None, None], [None, None]]
+
+
+def test_a_run_of_equal_tokens_is_labelled_once_in_its_middle():
+    axis = to_plotly(report_example.head_scores("image"))["layout"]["xaxis"]
+
+    assert axis["ticktext"][3:5] == ["&lt;|image_pad|&gt; ×36", "↵"]
+    assert axis["tickvals"][3:5] == [20.5, 39]
+
+
+def test_long_labels_stand_upright_and_have_room():
+    upright, flat = (
+        to_plotly(report_example.head_scores("image"))["layout"],
+        to_plotly(report_example.gain_map())["layout"],
+    )
+
+    assert (upright["xaxis"]["tickangle"], flat["xaxis"]["tickangle"]) == (-90, 0)
+    assert upright["margin"]["b"] > flat["margin"]["b"] + 50
+
+
+def test_each_band_is_a_strip_over_its_columns():
+    shapes = to_plotly(small_map([[1, 2], [3, 4]], bands=[("data", 0, 1), ("query", 1, 2)]))["layout"]["shapes"]
+
+    strips = [(shape["name"], shape["x0"], shape["x1"]) for shape in shapes if shape["type"] == "rect"]
+    assert strips == [("data", -0.5, 0.5), ("query", 0.5, 1.5)]
+
+
+def test_a_marked_cell_is_framed_and_named():
+    layout = to_plotly(small_map([[1, 2], [3, 4]], marks=[(1, 0, "chosen")]))["layout"]
+
+    assert {(s["x0"], s["x1"], s["y0"], s["y1"]) for s in layout["shapes"]} == {(0.5, 1.5, -0.5, 0.5)}
+    assert [(note["x"], note["y"], note["text"]) for note in layout["annotations"]] == [(1, 0, "chosen")]
+
+
+def test_the_interval_of_a_curve_is_left_out_where_it_is_unknown():
+    series = Series("s", [1, 2, 3, 4], [0, None, 2, 3], [2, 3, 4, 5])
+
+    band, line = to_plotly(Curves(*TITLES, [1, 2, 3, 4], [series]))["data"]
+
+    assert band["x"] == [1, 1, None, None, 3, 4, 4, 3, None]
+    assert band["y"] == [0, 2, None, None, 2, 3, 5, 4, None]
+    assert line["y"] == [1, 2, 3, 4]
+
+
+def test_lines_and_levels_of_curves_are_labelled():
+    layout = to_plotly(report_example.faithfulness("text"))["layout"]
+
+    assert [shape["label"]["text"] for shape in layout["shapes"]] == ["minimal circuit", "threshold"]
+    assert layout["xaxis"]["type"] == "log"
+
+
+def test_a_logarithmic_axis_refuses_zero():
+    with pytest.raises(InputError, match=r"x = \[0\].*log_x=False"):
+        to_plotly(Curves(*TITLES, [0, 1], [Series("s", [1, 2])], log_x=True))
+
+
+def test_the_whiskers_of_bars_end_at_low_and_high():
+    (bar,) = to_plotly(Bars(*TITLES, ["a", "b"], [Series("s", [3, 4], [2.5, None], [3.25, 6])]))["data"]
+
+    assert bar["error_y"]["array"] == [0.25, 2]
+    assert bar["error_y"]["arrayminus"] == [0.5, None]
+
+
+def test_charts_of_one_row_share_their_y_axis():
+    one, two = (Curves(*TITLES, [1], [Series("s", [value])]) for value in (0.0, 10.0))
+
+    assert [plot["layout"]["yaxis"]["range"] for plot in side_by_side([one, two])] == [[-0.6, 10.6]] * 2
+    assert "range" not in to_plotly(one)["layout"]["yaxis"]
+
+
+def test_a_panel_has_one_colour_and_repeated_colours_differ_in_dash():
+    names = ["image: a", "text", "image: b", "other"]
+    series = [Series(name, [1]) for name in names]
+
+    lines = to_plotly(Curves(*TITLES, [1], series))["data"]
+
+    image, other, again, last = (trace["line"] for trace in lines)
+    assert image["color"] == again["color"] == FAMILY_COLOURS["image"]
+    assert other["color"] == FAMILY_COLOURS["text"]
+    assert (image["dash"], again["dash"]) == ("solid", "dash")
+    assert last["color"] not in FAMILY_COLOURS.values()
+
+
+def test_the_first_series_of_a_panels_figure_has_the_panels_colour():
+    lines = to_plotly(report_example.faithfulness("image"))["data"][1:]
+
+    assert [line["line"]["color"] for line in lines] == [FAMILY_COLOURS["image"], FAMILY_COLOURS["random"]]
+
+
+def test_an_example_has_no_plot():
+    with pytest.raises(InputError, match=r"No plot for figures of kinds \['Example'\]"):
+        to_plotly(report_example.example())
+
+
+def test_figures_of_two_kinds_do_not_share_a_row():
+    with pytest.raises(InputError, match=r"\['Bars', 'Heatmap'\]"):
+        side_by_side([small_map([[1], [2]]), Bars(*TITLES, ["a"], [Series("s", [1])])])
+
+
+def test_the_sentence_of_a_map_says_where_the_extremes_and_marks_are():
+    figure = small_map([[0.5, None], [0.25, -2]], bands=[("data", 0, 1)], marks=[(0, 1, "chosen")])
+
+    assert describe(figure) == (
+        "Map of value over x (2) and y (2): highest 0.5 at y 0, x c0 in data; lowest −2 at y 1, x c1. "
+        "Marked: chosen at y 1, x c0 in data."
+    )
+
+
+def test_the_sentence_of_curves_follows_each_line():
+    curves = Curves(*TITLES, [1, 2, 3], [Series("s", [0.5, 2, 1]), Series("t", [None] * 3)], levels=[(0.8, "goal")])
+
+    assert describe(curves) == (
+        "Y against x: s goes from 0.5 at 1 to 1 at 3, highest 2 at 2; t has no values. Lines: goal at y 0.8."
+    )
+
+
+def test_the_sentence_of_bars_names_the_highest_and_the_lowest():
+    bars = Bars(*TITLES, ["a", "b"], [Series("s", [1, 2]), Series("t", [None, 0.5])])
+
+    assert describe(bars) == "Y by x: highest 2 (s, b); lowest 0.5 (t, b)."
+
+
+def test_the_sentence_of_an_example_says_which_panel_is_right():
+    sentence = describe(report_example.example())
+
+    assert "from the text the model answers '3' with probability 0.94, which is right" in sentence
+    assert "from the image the model answers '2' with probability 0.58, which is wrong" in sentence
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (None, "n/a"),
+        (float("nan"), "n/a"),
+        (float("inf"), "n/a"),
+        (True, "yes"),
+        (240, "240"),
+        (-3, "−3"),
+        (0.0, "0"),
+        (-0.0, "0"),
+        (0.83124, "0.831"),
+        (0.0012345, "0.0012"),
+        (3.1e-7, "3.1 × 10⁻⁷"),
+        (-1234.5678, "−1235"),
+        (12.3456, "12.35"),
+        ("a-b", "a-b"),
+    ],
+)
+def test_a_number_has_sensible_digits(value, shown):
+    assert text(value) == shown
+
+
+def test_numbers_of_one_column_have_one_number_of_decimals():
+    assert column([0.5, 0.8312345, None, 1.0]) == ["0.500", "0.831", "n/a", "1.000"]
+    assert column([0.001, 0.5, 1.0]) == ["0.001", "0.500", "1.000"]
+    assert column([0.00012, 0.9]) == ["0.00012", "0.900"]
+
+
+def test_the_table_of_rows_has_a_column_per_key_in_order_of_appearance():
+    table = table_of_rows([{"a_name": "x"}, {"a_name": "y", "n": 3}])
+
+    assert table.columns == ["a name", "n"]
+    assert table.rows == [("x", "n/a"), ("y", "3")]
+    assert table.numeric == [False, True]
+    assert table_of_rows([{"unknown": None}]).numeric == [True]
+
+
+def test_the_table_of_a_figure_holds_its_numbers_and_intervals():
+    table = table_of_figure(Bars(*TITLES, ["a", "b"], [Series("s", [1, 2], [0, 1], [2, None])]))
+
+    assert table.columns == ["x", "s", "s, low", "s, high"]
+    assert table.rows == [("a", "1", "0", "2"), ("b", "2", "1", "n/a")]
+
+
+def test_the_table_of_a_map_has_a_row_per_layer():
+    table = table_of_figure(small_map([[1, 2], [None, 4]]))
+
+    assert table.columns == ["y \\ x", "c0", "c1"]
+    assert table.rows == [("0", "1", "2"), ("1", "n/a", "4")]

@@ -1,0 +1,335 @@
+"""Runs: what is stored is not computed again, and what is asked is exactly what is answered."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from diptych.errors import InputError
+from diptych.items import Task
+from diptych.run import Run, Store, Unit
+from diptych.run.source import ModelSource
+
+LAB = Path(__file__).parent / "lab"
+SQUARES, ROOTS = str(LAB / "squares.py"), str(LAB / "roots.py")
+
+
+class Counted:
+    """Stands where a model would: called with each number that is computed."""
+
+    def __init__(self, fail_at: int | None = None) -> None:
+        self.numbers: list[int] = []
+        self.fail_at = fail_at
+
+    def __call__(self, number: int) -> None:
+        if number == self.fail_at:
+            raise KeyboardInterrupt
+        self.numbers.append(number)
+
+
+def open_run(model: Path, task: Task, root: Path, vlm: Any, **options: Any) -> Run:
+    return Run(str(model), task, store=Store(root), load=lambda source: vlm, **options)
+
+
+def files(root: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+
+
+def experiment(folder: Path, name: str, body: str, head: str = "VERSION = 1") -> str:
+    path = folder / f"{name}.py"
+    path.write_text(
+        f"from diptych.run import Finding, Run, Unit\n{head}\ndef {name}(run: Run, *, seed: int = 0) -> Finding:\n    {body}\n"
+    )
+    return str(path)
+
+
+def test_a_result_is_computed_once_and_then_read(tmp_path: Path, model_folder: Path, small_task: Task) -> None:
+    first, second = Counted(), Counted()
+
+    computed = open_run(model_folder, small_task, tmp_path / "runs", first).get(SQUARES, count=4)
+    stored = open_run(model_folder, small_task, tmp_path / "runs", second).get(SQUARES, count=4)
+
+    assert computed.summary == "The squares sum to 14.0."
+    assert computed == stored
+    assert (first.numbers, second.numbers) == ([0, 1, 2, 3], [])
+
+
+def test_a_result_lists_its_identity_in_full(tmp_path: Path, model_folder: Path, small_task: Task) -> None:
+    identity = open_run(model_folder, small_task, tmp_path / "runs", Counted()).get(SQUARES, count=2).identity
+
+    assert identity["experiment"] == "squares"
+    assert identity["version"] == 1
+    assert identity["parameters"] == {"count": 2, "scale": 1.0, "sign": "plus"}
+    assert identity["model"] == "tiny-model"
+    assert identity["task_digest"] == small_task.digest()
+    assert len(identity["digest"]) == len(identity["revision"]) == 12
+
+
+def test_a_default_given_by_name_is_the_same_run(tmp_path: Path, model_folder: Path, small_task: Task) -> None:
+    run = open_run(model_folder, small_task, tmp_path / "runs", Counted())
+
+    plain = run.get(SQUARES)
+
+    assert run.get(SQUARES, count=3, scale=1, sign="plus").identity == plain.identity
+
+
+@pytest.mark.parametrize("change", ["parameter", "dtype", "task", "weights", "code"])
+def test_whatever_changes_the_numbers_changes_the_digest(
+    change: str, tmp_path: Path, model_folder: Path, small_task: Task
+) -> None:
+    path = shutil.copy(LAB / "squares.py", tmp_path / "squares.py")
+    before = open_run(model_folder, small_task, tmp_path / "runs", Counted()).get(str(path))
+    parameters = {"scale": 2.0} if change == "parameter" else {}
+    options = {"dtype": "bfloat16"} if change == "dtype" else {}
+    task = replace(small_task, version=2) if change == "task" else small_task
+    if change == "weights":
+        (model_folder / "model.safetensors").write_bytes(b"Weights")
+    if change == "code":
+        path.write_text(path.read_text().replace("number**2", "number**2 + 1"))
+
+    after = open_run(model_folder, task, tmp_path / "runs", Counted(), **options).get(str(path), **parameters)
+
+    assert before.identity["digest"] != after.identity["digest"]
+
+
+def test_a_folder_may_move_without_being_another_model(tmp_path: Path, model_folder: Path, small_task: Task) -> None:
+    elsewhere = Path(shutil.copytree(model_folder, tmp_path / "disk" / "tiny-model"))
+    (elsewhere / "card.json").write_text('{"accuracy": 1}')  # describes the model, changes no number
+
+    here = open_run(model_folder, small_task, tmp_path / "runs", Counted()).get(SQUARES)
+
+    assert open_run(elsewhere, small_task, tmp_path / "runs", Counted()).get(SQUARES) == here
+
+
+def test_long_weight_files_are_told_apart_by_blocks(tmp_path: Path) -> None:
+    folder = tmp_path / "long"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    weights = folder / "model.safetensors"
+    with weights.open("wb") as file:
+        file.truncate(70 * 2**20)
+    before = ModelSource(str(folder)).fingerprint
+
+    with weights.open("r+b") as file:
+        file.seek(100 * (70 * 2**20 // 256))
+        file.write(b"x")
+
+    assert ModelSource(str(folder)).fingerprint != before
+
+
+def test_an_experiment_lists_the_results_it_used(tmp_path: Path, model_folder: Path, small_task: Task) -> None:
+    vlm = Counted()
+    run = open_run(model_folder, small_task, tmp_path / "runs", vlm)
+
+    roots = run.get(ROOTS, count=3)
+    used = run.get(SQUARES, count=3)
+
+    assert roots.identity["inputs"] == [{"experiment": "squares", "digest": used.identity["digest"]}]
+    assert roots.conditions == {"same": True}
+    assert vlm.numbers == [0, 1, 2]
+
+
+def test_a_new_version_of_a_used_experiment_makes_a_new_result(
+    tmp_path: Path, model_folder: Path, small_task: Task
+) -> None:
+    for name in ("squares.py", "roots.py"):
+        shutil.copy(LAB / name, tmp_path / name)
+    run = open_run(model_folder, small_task, tmp_path / "runs", Counted())
+    before = run.get(str(tmp_path / "roots.py"))
+
+    squares = tmp_path / "squares.py"
+    squares.write_text(squares.read_text().replace("VERSION = 1", "VERSION = 2"))
+
+    assert run.get(str(tmp_path / "roots.py")).identity["digest"] != before.identity["digest"]
+
+
+def test_an_experiment_must_say_what_it_uses(tmp_path: Path, model_folder: Path, small_task: Task) -> None:
+    secretive = experiment(tmp_path, "secretive", f"run.get({SQUARES!r})")
+
+    with pytest.raises(InputError, match=r"USES = \('squares',\)"):
+        open_run(model_folder, small_task, tmp_path / "runs", Counted()).get(secretive)
+
+
+def test_grids_are_stored_beside_the_result(tmp_path: Path, model_folder: Path, small_task: Task) -> None:
+    run = open_run(model_folder, small_task, tmp_path / "runs", Counted())
+
+    result = run.get(SQUARES, count=4)
+
+    assert list(result.grids) == ["all"]
+    assert run.grids(result)["all"].tolist() == [0.0, 4.0]
+    assert run.grids(run.get(ROOTS)) == {}
+
+
+def test_an_interrupted_map_goes_on_where_it_was(tmp_path: Path, model_folder: Path, small_task: Task) -> None:
+    second = Counted()
+    with pytest.raises(KeyboardInterrupt):
+        open_run(model_folder, small_task, tmp_path / "runs", Counted(fail_at=2)).get(SQUARES, count=4)
+
+    result = open_run(model_folder, small_task, tmp_path / "runs", second).get(SQUARES, count=4)
+
+    assert second.numbers == [2, 3]
+    assert [row["number"] for row in result.rows] == [0, 1, 2, 3]
+
+
+def test_a_process_killed_in_the_middle_of_a_map_loses_only_the_unit_at_work(
+    tmp_path: Path, model_folder: Path, small_task: Task
+) -> None:
+    killed, resumed = tmp_path / "killed", Counted()
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, str(LAB / "kill_me.py"), str(killed), str(model_folder)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        assert process.stdin is not None and process.stdout is not None
+        for number in range(4):
+            assert process.stdout.readline() == f"{number}\n"
+            if number < 3:
+                process.stdin.write("\n")
+                process.stdin.flush()
+        process.send_signal(signal.SIGKILL)
+
+    open_run(model_folder, small_task, killed, resumed).get(SQUARES, count=6)
+    open_run(model_folder, small_task, tmp_path / "whole", Counted()).get(SQUARES, count=6)
+
+    assert resumed.numbers == [3, 4, 5]
+    assert files(killed) == files(tmp_path / "whole")
+
+
+def test_a_unit_cut_short_is_computed_again_and_said_so(
+    tmp_path: Path, model_folder: Path, small_task: Task, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        open_run(model_folder, small_task, tmp_path / "runs", Counted(fail_at=3)).get(SQUARES, count=4)
+    damaged = sorted((tmp_path / "runs").rglob("Number-1*.safetensors"))[0]
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    vlm = Counted()
+
+    result = open_run(model_folder, small_task, tmp_path / "runs", vlm).get(SQUARES, count=4)
+
+    assert vlm.numbers == [1, 3]
+    assert [row["square"] for row in result.rows] == [0.0, 1.0, 4.0, 9.0]
+    assert f"{damaged} is damaged" in caplog.text
+
+
+def test_units_come_in_order_whatever_the_order_in_which_they_finish(
+    tmp_path: Path, model_folder: Path, small_task: Task
+) -> None:
+    def backwards(
+        work: Callable[..., Any], units: Sequence[Unit], load: Callable[[], Any]
+    ) -> Iterator[tuple[Unit, Any]]:
+        vlm = load()
+        yield from ((unit, work(vlm, unit.payload)) for unit in reversed(units))
+
+    vlm = Counted()
+    open_run(model_folder, small_task, tmp_path / "forwards", Counted()).get(SQUARES, count=4)
+    open_run(model_folder, small_task, tmp_path / "backwards", vlm, executor=backwards).get(SQUARES, count=4)
+
+    assert vlm.numbers == [3, 2, 1, 0]
+    assert files(tmp_path / "backwards") == files(tmp_path / "forwards")
+
+
+def test_progress_tells_the_stage_and_the_units_done(tmp_path: Path, model_folder: Path, small_task: Task) -> None:
+    told: list[tuple[str, int, int]] = []
+
+    open_run(model_folder, small_task, tmp_path / "runs", Counted(), progress=lambda *args: told.append(args)).get(
+        SQUARES, count=2
+    )
+
+    assert told == [("crosses · squares (count=2) · squares", done, 2) for done in (0, 1, 2)]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"cuont": 3}, "no parameter 'cuont'. Known: count, scale, sign."),
+        (
+            {"count": "many"},
+            "Parameter count='many' of experiment 'squares' cannot be used: Input should be a valid integer",
+        ),
+        ({"sign": "both"}, "Parameter sign='both' .* Input should be 'plus' or 'minus'"),
+    ],
+)
+def test_an_unusable_parameter_is_refused(
+    parameters: dict[str, Any], message: str, tmp_path: Path, model_folder: Path, small_task: Task
+) -> None:
+    with pytest.raises(InputError, match=message):
+        open_run(model_folder, small_task, tmp_path / "runs", Counted()).get(SQUARES, **parameters)
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("head", "body", "message"),
+    [
+        ("", "return 1", "has VERSION None; expected a whole number"),
+        ("VERSION = 1", "return 1", "returned int; expected `diptych.run.Finding`"),
+        (
+            "VERSION = 1",
+            "return list(run.map(print, [Unit('a', 1), Unit('a', 2)]))",
+            r"several units with the ids \['a'\]",
+        ),
+        ("VERSION = 1", "run.map(print, []); run.map(print, [])", "two maps named 'values'"),
+    ],
+)
+def test_an_experiment_that_breaks_a_rule_is_told_which(
+    head: str, body: str, message: str, tmp_path: Path, model_folder: Path, small_task: Task
+) -> None:
+    path = experiment(tmp_path, "wrong", body, head)
+
+    with pytest.raises(InputError, match=message):
+        open_run(model_folder, small_task, tmp_path / "runs", Counted()).get(path)
+
+
+def test_a_required_parameter_must_be_given(tmp_path: Path, model_folder: Path, small_task: Task) -> None:
+    path = tmp_path / "strict.py"
+    path.write_text("VERSION = 1\ndef strict(run, *, size: float): ...\n")
+
+    with pytest.raises(InputError, match="needs a value for 'size'"):
+        open_run(model_folder, small_task, tmp_path / "runs", Counted()).get(str(path))
+
+
+def test_annotations_that_cannot_be_read_are_named(tmp_path: Path, model_folder: Path, small_task: Task) -> None:
+    path = tmp_path / "late.py"
+    path.write_text("from __future__ import annotations\nVERSION = 1\ndef late(run: Run): ...\n")
+
+    with pytest.raises(InputError, match="name 'Run' is not defined. Import the name"):
+        open_run(model_folder, small_task, tmp_path / "runs", Counted()).get(str(path))
+
+
+def test_a_map_outside_an_experiment_is_refused(tmp_path: Path, model_folder: Path, small_task: Task) -> None:
+    with pytest.raises(InputError, match="Call it inside an experiment"):
+        open_run(model_folder, small_task, tmp_path / "runs", Counted()).map(print, [])
+
+
+def test_a_batch_size_below_one_is_refused(tmp_path: Path, model_folder: Path, small_task: Task) -> None:
+    with pytest.raises(InputError, match="batch_size is 0"):
+        open_run(model_folder, small_task, tmp_path / "runs", Counted(), batch_size=0)
+
+
+def test_a_model_that_is_nowhere_is_refused_with_what_to_do(tmp_path: Path, small_task: Task) -> None:
+    with pytest.raises(InputError, match="No model 'nobody/nothing'.*give the path of a folder"):
+        Run("nobody/nothing", small_task, store=Store(tmp_path)).get(SQUARES)
+
+
+def test_a_hub_model_is_known_by_its_commit(tmp_path: Path, small_task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+    import huggingface_hub.constants
+
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    repository = tmp_path / "hub" / "models--someone--something"
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs" / "main").write_text(commit)
+    (repository / "snapshots" / commit).mkdir(parents=True)
+    (repository / "snapshots" / commit / "config.json").write_text("{}")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+
+    result = Run("someone/something", small_task, store=Store(tmp_path / "runs"), load=lambda source: Counted()).get(
+        SQUARES
+    )
+
+    assert (result.identity["model"], result.identity["revision"]) == ("someone/something", commit)
