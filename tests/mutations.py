@@ -3,8 +3,6 @@
 The old text occurs once in the file. A mutation is a mistake one could make, not a syntax error.
 """
 
-# ruff: noqa: E501 (one mutation per line)
-
 Mutation = tuple[str, str, str, str]
 
 REGISTRY = "src/diptych/registry.py"
@@ -28,6 +26,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     (REGISTRY, "str(path.resolve())", "path.stem", "tests/test_registry.py::test_two_files_of_one_name_keep_their_own_modules"),
     (REGISTRY, 'unique = f"{path.stem}_', 'unique = path.stem or f"', "tests/test_registry.py::test_a_user_s_file_does_not_replace_a_module_of_the_same_name"),
     (REGISTRY, "    sys.modules[unique] = module\n", "", "tests/test_registry.py::test_a_user_s_file_may_define_dataclasses"),
+    (REGISTRY, "sys.modules[function.__module__]", "sys.modules[__name__]", "tests/test_registry.py::test_a_shipped_task_is_the_function_named_after_its_module"),
+    (REGISTRY, "return module, path.stem", "return module, 'other'", "tests/test_registry.py::test_a_path_gives_the_function_named_after_the_file"),
     # pictures
     (ITEMS, 'image.convert("RGB")', "image.copy()", "tests/test_pictures.py::test_a_picture_of_any_mode_opens_as_rgb"),
     (ITEMS, "(OSError, UnidentifiedImageError, Image.DecompressionBombError)", "UnidentifiedImageError", "tests/test_pictures.py::test_a_missing_picture_is_named"),
@@ -80,6 +80,9 @@ MUTATIONS: tuple[Mutation, ...] = (
     (ITEMS, '"{seed}:{item.id}"', '"{seed}:{modality}:{item.id}"', "tests/test_items.py::test_a_paired_item_has_the_same_partner_in_both_panels"),
     (ITEMS, '"{seed}:{item.id}"', '"{item.id}"', "tests/test_items.py::test_contrasts_follow_from_the_seed"),
     (ITEMS, 'random.Random(f"{seed}:{item.id}").choice(partners)', "partners[seed]", "tests/test_items.py::test_not_all_items_get_the_same_partner"),
+    (ITEMS, "for item in self.items]])[:12]", "for item in self.items]])[:8]", "tests/test_items.py::test_the_digest_is_12_hex_digits_and_the_same_for_equal_tasks"),
+    (ITEMS, "            if partners:\n", "            if True:\n", "tests/test_items.py::test_an_item_without_a_partner_gives_no_contrast"),
+    (ITEMS, "if self.text is None and self.image is None:", "if self.text is None and (self.image is None or not self.image.open()):", "tests/test_pictures.py::test_a_picture_is_not_opened_before_it_is_needed"),
     # layouts and the position map
     (LAYOUT, "if len(set(names)) != len(names):", "if False:", "tests/test_layout.py::test_a_layout_that_is_no_ordered_partition_is_refused[one name twice]"),
     (LAYOUT, "if order != sorted(order) or set(order)", "if set(order)", "tests/test_layout.py::test_a_layout_that_is_no_ordered_partition_is_refused[divided data]"),
@@ -99,6 +102,13 @@ MUTATIONS: tuple[Mutation, ...] = (
     (LAYOUT, "    linked[source.generation, target.generation] = True\n", "", "tests/test_layout.py::test_the_prefix_is_linked_to_nothing_and_all_else_has_a_partner_in_its_own_segment"),
     (LAYOUT, "linked[source.data, target.data] = True", "linked[: source.data.stop, : target.data.stop] = True", "tests/test_layout.py::test_the_prefix_is_linked_to_nothing_and_all_else_has_a_partner_in_its_own_segment"),
     (LAYOUT, "pairs = max(", "pairs = min(", "tests/test_layout.py::test_the_map_is_the_reference_s_outside_the_prefix"),
+    (LAYOUT, "if spans else slice(0, 0)", "if spans else slice(0, 1)", "tests/test_layout.py::test_a_prompt_without_prefix_has_an_empty_prefix_segment"),
+    (LAYOUT, "slice(spans[0].start, spans[-1].stop)", "slice(spans[0].start, spans[0].stop)", "tests/test_layout.py::test_finer_spans_make_up_their_segment"),
+    (LAYOUT, "if name not in SEGMENTS:", "if not name:", "tests/test_layout.py::test_an_unknown_segment_is_refused_with_the_known_ones"),
+    (LAYOUT, "[[span.name, span.start,", "[[span.segment, span.start,", "tests/test_layout.py::test_a_layout_survives_json"),
+    (LAYOUT, "max(source.query.stop - back, source.query.start)", "source.query.stop - back", "tests/test_layout.py::test_the_map_of_two_small_prompts_is_the_one_drawn_by_hand"),
+    (LAYOUT, "max(source.query.stop - back, source.query.start)", "min(source.query.start + back, source.query.stop) - 1", "tests/test_layout.py::test_the_map_to_itself_keeps_every_query_and_generation_position"),
+    (LAYOUT, "pairs = max(", "pairs = min(", "tests/test_layout.py::test_prompts_of_the_paper_s_models_have_the_expected_number_of_links"),
     # grids: sizes
     (GRID, "math.floor(Fraction(repr(float(size))) * nodes.numel())", "int(size * nodes.numel())", "tests/test_grid.py::test_a_size_is_read_as_the_decimal_it_prints_as"),
     (GRID, "math.floor(Fraction(repr(float(size)))", "round(Fraction(repr(float(size)))", "tests/test_grid.py::test_fractions_of_a_node_are_not_kept"),
@@ -139,6 +149,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     (GRID, "TypeError, ValueError, DiptychError)", "TypeError)", "tests/test_grid_file.py::test_a_file_that_holds_no_grid_is_refused"),
     (GRID, "(OSError, SafetensorError, ", "(OSError, ", "tests/test_grid_file.py::test_a_file_cut_short_is_refused"),
     (GRID, "(OSError, SafetensorError, ", "(SafetensorError, ", "tests/test_grid_file.py::test_a_file_that_is_missing_is_refused"),
+    (GRID, "math.floor(Fraction(repr(float(size))) * nodes.numel())", "int(size * nodes.numel())", "tests/test_grid.py::test_a_circuit_of_n_percent_of_100_nodes_has_n_nodes_of_each_kind"),
     # activations
     (ACTIVATIONS, "if len(self.heads) != len(self.neurons):", "if False:", "tests/test_activations.py::test_both_kinds_need_the_same_number_of_layers"),
     (ACTIVATIONS, "_wide(x) - _wide(y)", "_wide(y) - _wide(x)", "tests/test_activations.py::test_a_difference_is_taken_at_every_node"),
@@ -184,12 +195,15 @@ MUTATIONS: tuple[Mutation, ...] = (
     (RESULT, '[Panel(**panel) for panel in plain["panels"]]', '[panel for panel in plain["panels"]]', "tests/test_result.py::test_a_figure_comes_back_with_every_field[example]"),
     (RESULT, '"curves": Curves, "bars": Bars', '"curves": Bars, "bars": Curves', "tests/test_result.py::test_there_is_an_example_of_every_kind_of_figure"),
     (RESULT, "float | int) else None for", "float | int) else 0 for", "tests/test_result.py::test_a_column_of_numbers_has_none_for_what_is_no_number"),
+    (RESULT, "return cls(**plain)", "return cls(**plain | {'notes': []})", "tests/test_result.py::test_a_result_comes_back_with_every_field"),
+    (RESULT, 'for figure in plain["figures"]]', 'for figure in reversed(plain["figures"])]', "tests/test_result.py::test_equal_results_give_equal_bytes_also_when_read_back"),
     # batches
     (BATCH, "for inputs in (self.clean, self.counterfactual):", "for inputs in (self.clean,):", "tests/test_batch.py::test_input_ids_of_another_shape_are_refused"),
     (BATCH, "if shape != [len(self.contrasts), self.layout.length]:", "if shape[1] != self.layout.length:", "tests/test_batch.py::test_input_ids_of_another_shape_are_refused"),
     (BATCH, "if counts != [len(self.contrasts)] * 2:", "if False:", "tests/test_batch.py::test_another_number_of_answers_is_refused"),
     (BATCH, "(self.answers == self.counter_answers).any()", "(self.answers == self.counter_answers).all()", "tests/test_batch.py::test_answers_that_share_their_first_token_are_refused"),
     (BATCH, "contrast.clean.cluster", "contrast.clean.id", "tests/test_batch.py::test_a_batch_knows_the_ids_and_clusters_of_its_clean_items"),
+    (BATCH, "for inputs in (self.clean, self.counterfactual):", "object.__setattr__(self, 'clean', dict(self.clean))\n        for inputs in (self.clean, self.counterfactual):", "tests/test_batch.py::test_a_batch_keeps_processor_outputs_unread"),
     # areas and minimal size
     (FAITHFULNESS, "np.trapezoid(faithfulness, sizes)", "np.trapezoid(faithfulness, np.log10(sizes))", "tests/test_faithfulness_values.py::test_the_areas_of_a_known_curve_are_those_worked_out_by_hand"),
     (FAITHFULNESS, "np.trapezoid(np.abs(1 - np.asarray(faithfulness)), sizes)", "np.abs(np.trapezoid(1 - np.asarray(faithfulness)))", "tests/test_faithfulness_values.py::test_the_areas_of_a_known_curve_are_those_worked_out_by_hand"),

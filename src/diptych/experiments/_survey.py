@@ -74,8 +74,9 @@ class Survey:
         dropped = Counter(reason for reason in why if reason is not None)
         if len(kept) < 2:
             raise InputError(
-                f"{len(kept)} of {len(everything)} {modality} prompts of split '{split}' of task '{self.run.task.name}' can be used: "
-                f"{dict(dropped)}. Expected at least 2. Use a model that does the task, more items, or answers that differ in their first token."
+                f"{len(kept)} of {len(everything)} {modality} prompts of split '{split}' of task '{self.run.task.name}' "
+                f"can be used; dropped: {dict(dropped)}. Expected at least 2. Use a model that does the task, more "
+                f"items, or answers that differ in their first token."
             )
         return Selection(modality, split, self.layout(modality), tuple(kept), dict(dropped), seed)
 
