@@ -124,9 +124,16 @@ def test_circuits_of_two_models_are_not_compared() -> None:
         overlaps(circuit(TEXT), replace(circuit(TEXT), model="other"))
 
 
-def test_the_expected_overlap_of_two_halves_is_one_third() -> None:
-    assert SetPair(2, 2, 0, 4).expected == pytest.approx((1 / 4) / (3 / 4))
+def test_the_expected_overlap_is_the_mean_over_all_pairs_of_sets() -> None:
+    assert SetPair(2, 2, 0, 4).expected == pytest.approx((1 * 0 + 4 / 3 + 1 * 1) / 6)  # of 6 pairs, 4 share one node
     assert SetPair(1, 4, 0, 4).expected == pytest.approx(1 / 4)
+
+
+@pytest.mark.parametrize(("a", "b", "nodes"), [(2_000, 5_000, 100_000), (1_000_000, 3_000_000, 211_000_000)])
+def test_for_large_sets_the_expected_overlap_is_the_closed_form(a: int, b: int, nodes: int) -> None:
+    alpha, beta = a / nodes, b / nodes
+
+    assert SetPair(a, b, 0, nodes).expected == pytest.approx(alpha * beta / (alpha + beta - alpha * beta), rel=2e-3)
 
 
 def test_the_overlap_of_two_empty_sets_is_not_known() -> None:
@@ -161,11 +168,11 @@ def test_draws_follow_from_the_seed() -> None:
     assert drawn[0] == drawn[1] != drawn[2]
 
 
-SIZES = [(13, 25, 128), (50, 50, 512), (100, 200, 1000), (50, 5000, 100_000)]
+SIZES = [(2, 2, 16), (13, 25, 128), (50, 50, 512), (100, 200, 1000), (50, 5000, 100_000)]
 
 
 @pytest.mark.parametrize(("a", "b", "nodes"), SIZES)
-def test_the_mean_of_draws_is_the_closed_form(a: int, b: int, nodes: int) -> None:
+def test_the_mean_of_draws_is_the_expected_overlap(a: int, b: int, nodes: int) -> None:
     pair = SetPair(a, b, 0, nodes)
 
     assert pair.expected > 0

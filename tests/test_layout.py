@@ -24,7 +24,7 @@ BROKEN = {
     "a gap": ([("data", 0, 1), ("query", 2, 3), ("generation", 3, 4)], "follow one another from position 0"),
     "an overlap": ([("data", 0, 2), ("query", 1, 3), ("generation", 3, 4)], "follow one another from position 0"),
     "an empty span": ([("data", 0, 0), ("query", 0, 1), ("generation", 1, 2)], "Spans must be non-empty"),
-    "a long generation": ([("data", 0, 1), ("query", 1, 2), ("generation", 2, 4)], "the last position alone; got slice(2, 4"),
+    "a long generation": ([("data", 0, 1), ("query", 1, 2), ("generation", 2, 4)], "positions 2 to 3; expected the last one alone"),
 }  # fmt: skip
 
 

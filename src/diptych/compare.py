@@ -1,11 +1,13 @@
 """Structural overlap of two circuits, against random circuits matched in size (methods §7)."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from jaxtyping import Bool
+from scipy.stats import hypergeom
 from torch import Tensor
 
 from diptych.errors import MismatchError
@@ -32,10 +34,19 @@ class SetPair:
 
     @property
     def expected(self) -> float:
-        """IoU of random sets of these sizes: α·β/(α + β − α·β) with α = a/nodes, β = b/nodes."""
-        alpha, beta = self.a / self.nodes, self.b / self.nodes
-        union = alpha + beta - alpha * beta
-        return alpha * beta / union if union else float("nan")
+        """Mean IoU of random sets of these sizes, whose shared count is hypergeometric.
+
+        For large sets this is α·β/(α + β − α·β) with α = a/nodes, β = b/nodes (methods §7), which is too low for
+        small ones: by .02 for two sets of 2 out of 16.
+        """
+        if not self.a + self.b:
+            return float("nan")
+        centre = self.a * self.b / self.nodes
+        reach = 12 * math.sqrt(centre) + 12  # standard deviations: all of the mass
+        first = max(0, self.a + self.b - self.nodes, math.floor(centre - reach))
+        both = np.arange(first, min(self.a, self.b, math.ceil(centre + reach)) + 1)
+        weights = hypergeom.pmf(both, self.nodes, self.a, self.b)
+        return float((weights * both / (self.a + self.b - both)).sum() / weights.sum())
 
     def draws(self, count: int, seed: int) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
         """IoU of `count` pairs of random sets of these sizes: the shared count is hypergeometric."""

@@ -13,33 +13,29 @@ MIB_SIZES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 """Circuit sizes of the MIB benchmark: fractions of all nodes."""
 
 
-def ratio_of_means(circuit: Array, model: Array, empty: Array) -> float:
-    """(mean m(circuit) − mean m(empty)) / (mean m(model) − mean m(empty)) over prompts."""
-    return float((circuit - empty).mean() / (model - empty).mean())
-
-
-def mean_of_ratios(circuit: Array, model: Array, empty: Array) -> float:
-    """Mean over prompts of (m(circuit) − m(empty)) / (m(model) − m(empty)) (Paper A)."""
-    return float(((circuit - empty) / (model - empty)).mean())
-
-
 def cpr(sizes: Sequence[float], faithfulness: Sequence[float]) -> float:
     """Trapezoid area of F over size: how early a circuit performs."""
+    _require_increasing(sizes)
     return float(np.trapezoid(faithfulness, sizes))
 
 
 def cmd(sizes: Sequence[float], faithfulness: Sequence[float]) -> float:
     """Trapezoid area of |1 − F| over size: how far the circuit's behaviour is from the model's."""
+    _require_increasing(sizes)
     return float(np.trapezoid(np.abs(1 - np.asarray(faithfulness)), sizes))
 
 
 def minimal_size(sizes: Sequence[float], faithfulness: Sequence[float], threshold: float = 0.8) -> float | None:
     """The smallest size that reaches the threshold such that all larger sizes also do; None if even the largest does not."""
-    if list(sizes) != sorted(sizes):
-        raise InputError(f"Circuit sizes {list(sizes)} are not in increasing order. Sort them.")
+    _require_increasing(sizes)
     smallest = None
     for size, value in sorted(zip(sizes, faithfulness, strict=True), reverse=True):
         if not value >= threshold:
             break
         smallest = size
     return smallest
+
+
+def _require_increasing(sizes: Sequence[float]) -> None:
+    if list(sizes) != sorted(sizes):
+        raise InputError(f"Circuit sizes {list(sizes)} are not in increasing order. Sort them.")

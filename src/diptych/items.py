@@ -71,6 +71,9 @@ class Drawing:
     def digest(self) -> str:
         return _sha256([self.draw.__name__, self.arguments])
 
+    def __hash__(self) -> int:
+        return hash(self.digest())
+
 
 @dataclass(frozen=True)
 class Item:
@@ -182,7 +185,7 @@ class Task:
         found = []
         for item in items:
             partners = [
-                p for p in items if p.group == item.group and p.answer != item.answer and p.paired == item.paired
+                p for p in items if p.group == item.group and p.answer != item.answer and (p.paired or not item.paired)
             ]
             if partners:
                 partner = random.Random(f"{seed}:{item.id}").choice(partners)

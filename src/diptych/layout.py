@@ -53,7 +53,10 @@ class Layout:
         if [span.start for span in self.spans] != edges[:-1] or any(span.stop <= span.start for span in self.spans):
             raise InputError(f"Spans must be non-empty and follow one another from position 0; got {self.spans}.")
         if self.generation.stop - self.generation.start != 1:
-            raise InputError(f"The generation segment is the last position alone; got {self.generation}.")
+            raise InputError(
+                f"The generation segment has positions {self.generation.start} to {self.generation.stop - 1}; "
+                f"expected the last one alone. Give the others to the query."
+            )
 
     @classmethod
     def of(cls, data: tuple[int, int], length: int) -> "Layout":
