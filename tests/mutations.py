@@ -228,7 +228,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     (COMPARE, "if self.expected < 1 else np.full(count, np.nan)", "if self.expected < 2 else np.full(count, 0.0)", "tests/test_compare.py::test_sets_that_hold_everything_cannot_overlap_more_than_by_chance"),
     (COMPARE, "union = self.a + self.b - both\n", "union = self.a + self.b\n", "tests/test_compare.py::test_draws_are_overlaps_that_sets_of_these_sizes_can_have"),
     (COMPARE, "default_rng(seed)", "default_rng()", "tests/test_compare.py::test_draws_follow_from_the_seed"),
-    (COMPARE, "12 * math.sqrt(centre) + 12", "1", "tests/test_compare.py::test_the_mean_of_draws_is_the_expected_overlap[50-5000-100000]"),
+    (COMPARE, "hypergeom.pmf(both, self.nodes, self.a, self.b)", "hypergeom.pmf(both, self.nodes, self.a, self.a)", "tests/test_compare.py::test_the_mean_of_draws_is_the_expected_overlap[50-5000-100000]"),
     (COMPARE, "return (drawn - self.expected) / (1 - self.expected)", "return drawn - 2 * self.expected", "tests/test_compare.py::test_matched_random_sets_have_a_normalised_overlap_of_zero"),
     (COMPARE, "nodes[:, circuit.layout.segment(segment)]", "nodes", "tests/test_compare.py::test_nodes_in_other_segments_do_not_count[query]"),
     (COMPARE, "a.numel())", "int(torch.logical_or(a, b).sum()))", "tests/test_compare.py::test_random_circuits_have_a_normalised_overlap_of_zero_in_every_segment"),

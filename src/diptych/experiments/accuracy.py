@@ -46,7 +46,7 @@ def accuracy(run: Run, *, seed: int = 0) -> Finding:
         summary=_summary(run.task, rows),
         rows=rows,
         conditions=facts
-        | {"interval": "95 % cluster bootstrap, 2000 draws", "seed": seed, "leading_space": answers.leading_space},
+        | {"interval": "95% cluster bootstrap, 2000 draws", "seed": seed, "leading_space": answers.leading_space},
         figures=[_bars(rows), example(run, answers)],
         notes=_notes(run.task, cells, answers),
         grids=grids,
@@ -134,9 +134,9 @@ def _summary(task: Task, rows: Sequence[Row]) -> str:
     test = {row["panel"]: row for row in rows if row["split"] == "test"}
     if not test:
         raise InputError(f"Task '{task.name}' has an empty test split. It needs more items or more clusters.")
-    said = [f"{fixed(r['accuracy'], 1, factor=100)} % from {p} {interval(r, 1, factor=100)}" for p, r in test.items()]
+    said = [f"{fixed(r['accuracy'], 1, factor=100)}% from {p} {interval(r, 1, factor=100)}" for p, r in test.items()]
     chance = fixed(next(iter(test.values()))["chance"], 1, factor=100)
-    return f"On test, {task.name} is answered correctly {' and '.join(said)}; always giving the commonest answer: {chance} %."
+    return f"On test, {task.name} is answered correctly {' and '.join(said)}; always giving the commonest answer: {chance}%."
 
 
 def _notes(task: Task, cells: dict[tuple[Modality, Split], Any], answers: AnswerTokens) -> list[str]:
@@ -157,7 +157,7 @@ def _bars(rows: Sequence[Row]) -> Bars:
     columns = {panel: [row for row in rows if row["panel"] == panel] for panel in panels}
     return Bars(
         title="Accuracy by panel and split",
-        caption="Share of prompts whose answer has the highest logit among the task's answers; bars are 95 % intervals over clusters.",
+        caption="Share of prompts whose answer has the highest logit among the task's answers; bars are 95% intervals over clusters.",
         x_title="split",
         y_title="accuracy",
         categories=[str(row["split"]) for row in columns[panels[0]]],

@@ -48,7 +48,7 @@ def back_patching(run: Run, *, windows: tuple[int, ...] = (1, 3, 5), seed: int =
         summary=_summary(run.task.name, sweeps),
         rows=rows,
         conditions=conditions
-        | {"interval": "95 % cluster bootstrap, 2000 draws", "null": "sign flips of clusters, best of all cells"},
+        | {"interval": "95% cluster bootstrap, 2000 draws", "null": "sign flips of clusters, best of all cells"},
         figures=[_map(sweep, window) for sweep in sweeps.values() for window in windows if sweep.test.at(window)],
         notes=_notes(sweeps),
     )
@@ -154,7 +154,7 @@ def _summary(task: str, sweeps: dict[Modality, _Sweep]) -> str:
     return (
         f"The cell chosen on select ({cell}) changes image accuracy on {task} by {gain} points "
         f"{interval(row, 1, factor=100, sign='+')} on test; the best cell in-sample shows {best}, where no effect at all "
-        f"would show up to {null} in 95 % of draws."
+        f"would show up to {null} in 95% of draws."
     )
 
 

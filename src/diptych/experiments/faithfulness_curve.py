@@ -47,7 +47,6 @@ def faithfulness_curve(
         measure,
         scores=scores,
         sizes=sizes,
-        random_circuits=random_circuits,
         metric=metric,
         answers=survey.answers,
         seed=seed,
@@ -59,9 +58,11 @@ def faithfulness_curve(
         "threshold": threshold,
         "seed": seed,
     }
-    for split in ("select", "test"):
+    random: dict[Split, int] = {"select": 0, "test": random_circuits}
+    for split, draws in random.items():
         chosen = survey.contrasts(modality, split, seed=seed)
-        found = [values for _, values in run.map(work, chosen.units(run.batch_size), name=split)]
+        units = chosen.units(run.batch_size)
+        found = [values for _, values in run.map(partial(work, random_circuits=draws), units, name=split)]
         splits[split] = _Measured(found, [contrast.clean.cluster for contrast in chosen.used], seed)
         conditions |= chosen.conditions()
     select = [splits["select"].estimate(index).value for index in range(len(sizes))]
@@ -71,7 +72,7 @@ def faithfulness_curve(
         summary=_summary(run.task.name, modality, threshold, rows[sizes.index(size)] if size is not None else None),
         rows=rows,
         conditions=conditions
-        | {"minimal size": size, "selected on": "select", "interval": "95 % cluster bootstrap, 2000 draws"},
+        | {"minimal size": size, "selected on": "select", "interval": "95% cluster bootstrap, 2000 draws"},
         figures=[_curves(modality, sizes, rows, select, size, threshold)],
         notes=_notes(sizes, rows, splits["test"]),
     )
@@ -189,7 +190,7 @@ def _curves(
 ) -> Curves:
     return Curves(
         title=f"Faithfulness by circuit size, {modality}",
-        caption="Share of the model's logit difference that the circuit keeps on test prompts; the band is a 95 % interval over clusters.",
+        caption="Share of the model's logit difference that the circuit keeps on test prompts; the band is a 95% interval over clusters.",
         x_title="circuit size (share of all nodes)",
         y_title="faithfulness",
         x=list(sizes),

@@ -1,5 +1,6 @@
 """Overlap: do the text and the image circuit use the same nodes? Against random circuits and against split halves."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -49,7 +50,7 @@ def overlap(
         | {f"size {panel.modality}": panel.size for panel in panels}
         | {f"n discover {panel.modality}": int(panel.scores.prompts.sum()) for panel in panels}
         | {"split": "discover (circuits), select (sizes)", "null": f"{draws} matched random circuits", "seed": seed}
-        | {"interval": f"95 % bootstrap over {len(text.scores.prompts)} folds of contrasts, {resamples} draws"},
+        | {"interval": f"95% bootstrap over {len(text.scores.prompts)} folds of contrasts, {resamples} draws"},
         figures=[_bars(rows)],
         notes=[
             "Data: positions are dropped, a head or neuron counts if it is in the circuit at any data position. "
@@ -57,6 +58,7 @@ def overlap(
             "Split halves: circuits of the same size found on disjoint halves of one panel's contrasts; "
             "two panels cannot be expected to agree better than that.",
             "Resampled folds hold fewer different prompts than the whole, so the interval tends to lie below the value.",
+            *_undefined(rows),
         ],
     )
 
@@ -123,7 +125,7 @@ def _row(
         "nIoU": found.niou,
         "low": float(low),
         "high": float(high),
-        "null 95 %": float(np.nanquantile(null, 0.95)) if np.isfinite(null).any() else None,
+        "null 95%": float(np.nanquantile(null, 0.95)) if np.isfinite(null).any() else None,
         "percentile in null": float((null < found.niou).mean()) if np.isfinite(found.niou) else None,
         "split half text": within[0],
         "split half image": within[1],
@@ -132,9 +134,17 @@ def _row(
 
 
 def _segment(rows: Sequence[Row], segment: str, column: str) -> float:
-    """Mean over heads and neurons."""
-    values = [value for value in numbers([r for r in rows if r["segment"] == segment], column) if value is not None]
-    return float(np.mean(values)) if values else float("nan")
+    """Mean over heads and neurons, where defined."""
+    values = numbers([row for row in rows if row["segment"] == segment], column)
+    defined = [value for value in values if value is not None and math.isfinite(value)]
+    return float(np.mean(defined)) if defined else math.nan
+
+
+def _undefined(rows: Sequence[Row]) -> list[str]:
+    """A note on what has no overlap above chance, if anything."""
+    names = [f"{row['segment']} {row['kind']}" for row in rows if not math.isfinite(numbers([row], "nIoU")[0] or 0)]
+    said = "Both circuits hold all of, or neither holds any of: "
+    return [said + ", ".join(names) + ". Their nIoU is undefined and left out of the means."] if names else []
 
 
 def _summary(task: str, rows: Sequence[Row], panels: Sequence[_Panel]) -> str:
@@ -151,7 +161,7 @@ def _bars(rows: Sequence[Row]) -> Bars:
     return Bars(
         title="Overlap of the text and the image circuit",
         caption="nIoU per segment, mean of heads and neurons: 0 for random circuits of the same sizes, 1 for identical "
-        "circuits. Bars: 95 % bootstrap over folds.",
+        "circuits. Bars: 95% bootstrap over folds.",
         x_title="segment",
         y_title="nIoU",
         categories=list(SEGMENTS),
@@ -159,6 +169,6 @@ def _bars(rows: Sequence[Row]) -> Bars:
             series("text and image", "nIoU", "low", "high"),
             series("halves of text", "split half text"),
             series("halves of image", "split half image"),
-            series("random, 95th percentile", "null 95 %"),
+            series("random, 95th percentile", "null 95%"),
         ],
     )

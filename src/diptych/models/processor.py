@@ -18,14 +18,14 @@ class PlainProcessor:
     """An image processor and a tokenizer, for families whose own processor class needs torchvision.
 
     `expand(features, index)` is the text that stands for picture `index`: as many placeholders as the model puts
-    features. `token_types`: the model wants to be told which positions are pictures.
+    features. `token_types`: the argument that tells the model which positions are pictures, if it wants one.
     """
 
     image_processor: Any
     tokenizer: Any
     image_token: str
     expand: Callable[[dict[str, Any], int], str]
-    token_types: bool = False
+    token_types: str = ""
 
     def __call__(
         self, *, text: Sequence[str], images: "Sequence[Image] | None" = None, **options: Any
@@ -38,7 +38,7 @@ class PlainProcessor:
         tokens.pop("token_type_ids", None)
         if self.token_types:
             image_id = self.tokenizer.convert_tokens_to_ids(self.image_token)
-            tokens["mm_token_type_ids"] = (tokens["input_ids"] == image_id).to(torch.int64)
+            tokens[self.token_types] = (tokens["input_ids"] == image_id).to(torch.int64)
         return tokens | features
 
 
@@ -48,7 +48,7 @@ def qwen2_vl(image_processor: Any, tokenizer: Any, config: Any) -> PlainProcesso
     def expand(features: dict[str, Any], index: int) -> str:
         return "<|image_pad|>" * int(features["image_grid_thw"][index].prod() // image_processor.merge_size**2)
 
-    return PlainProcessor(image_processor, tokenizer, "<|image_pad|>", expand, token_types=True)
+    return PlainProcessor(image_processor, tokenizer, "<|image_pad|>", expand, token_types="mm_token_type_ids")
 
 
 def pixtral(image_processor: Any, tokenizer: Any, config: Any) -> PlainProcessor:
