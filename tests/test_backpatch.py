@@ -107,6 +107,8 @@ def test_a_sweep_holds_every_source_above_every_destination_once() -> None:
     assert [(c.source, c.destination) for c in single] == [(1, 0), (2, 0), (3, 0), (2, 1), (3, 1), (3, 2)]
     interventions = [tuple(c.pairs(4)) for c in cells(4, (1, 3, 5))]
     assert len(set(interventions)) == len(interventions) > len(single)
+    assert set(single) < set(cells(4, (5, 3, 1)))
+    assert Cell(1, 3, 2) in cells(4) and Cell(0, 5, 1) not in cells(4)  # both are (1, 0), (2, 1), (3, 2)
 
 
 @pytest.mark.parametrize("window", [0, 2, -1])

@@ -36,13 +36,14 @@ class Cell:
 def cells(layers: int, windows: Sequence[int] = (1, 3, 5)) -> list[Cell]:
     """Every cell with destination below source, ordered by destination, window and source.
 
-    Cells whose pairs, after dropping, equal those of a smaller window are left out: they are the same intervention.
+    Of cells that are the same intervention, since a larger window lost its pairs out of range, the one of the smallest
+    window is kept.
     """
-    everything = sorted(Cell(d, w, s) for d in range(layers) for s in range(d + 1, layers) for w in windows)
+    everything = [Cell(d, w, s) for w in sorted(windows) for d in range(layers) for s in range(d + 1, layers)]
     first: dict[tuple[tuple[int, int], ...], Cell] = {}
     for cell in everything:
         first.setdefault(tuple(cell.pairs(layers)), cell)
-    return list(first.values())
+    return sorted(first.values())
 
 
 @torch.no_grad()
