@@ -9,11 +9,13 @@ SITES = "src/diptych/models/sites.py"
 PROCESSOR = "src/diptych/models/processor.py"
 INTEGRATE = "src/diptych/attribution/_integrate.py"
 AP_IG = "src/diptych/attribution/ap_ig.py"
-EXACT = "src/diptych/attribution/exact.py"
 INTERVENTIONS = "src/diptych/interventions.py"
 BACKPATCH = "src/diptych/backpatch.py"
 CURVE = "src/diptych/experiments/faithfulness_curve.py"
 SWEEP = "src/diptych/experiments/back_patching.py"
+ACCURACY = "src/diptych/experiments/accuracy.py"
+OVERLAP = "src/diptych/experiments/overlap.py"
+ITEMS = "src/diptych/items.py"
 SURVEY = "src/diptych/experiments/_survey.py"
 
 MODEL_MUTATIONS: tuple[Mutation, ...] = (
@@ -43,7 +45,7 @@ MODEL_MUTATIONS: tuple[Mutation, ...] = (
     (INTEGRATE, "return products if reduction", "return products.abs() if reduction", "tests/test_attribution.py::test_the_sign_of_a_prompt_cancels_only_if_scores_are_signed[text]"),
     (AP_IG, "if p not in set(points(done))]", "if p]", "tests/test_attribution.py::test_refining_in_place_equals_computing_all_points_at_once"),
     (AP_IG, "float(integral.completeness()[row]) > tolerance", "tolerance >= 0", "tests/test_attribution.py::test_only_prompts_that_are_not_complete_are_refined"),
-    (EXACT, "everything = [~some for some in nodes]", "everything = list(nodes)", "tests/test_attribution.py::test_patching_every_node_is_the_counterfactual_run[text-llava-eager]"),
+    (INTERVENTIONS, "others = (~some for some in nodes)", "others = iter(nodes)", "tests/test_attribution.py::test_patching_every_node_is_the_counterfactual_run[text-llava-eager]"),
     # faithfulness (methods §6)
     (INTERVENTIONS, "return torch.where(inside, live, other.to(live.device, live.dtype))", "return torch.where(inside, other.to(live.device, live.dtype), live)", "tests/test_interventions.py::test_the_full_circuit_is_the_clean_run_to_the_bit[text-qwen2_vl-sdpa]"),
     (INTERVENTIONS, "with vlm.edit_inputs(heads | neurons):", "with vlm.edit_inputs(neurons):", "tests/test_interventions.py::test_the_empty_circuit_is_the_counterfactual_run[image-gemma3-sdpa]"),
@@ -59,6 +61,13 @@ MODEL_MUTATIONS: tuple[Mutation, ...] = (
     (INTERVENTIONS, "changed[:, positions] = value[:, positions]", "changed[:] = value[:]", "tests/test_backpatch.py::test_only_the_given_positions_of_the_destination_change"),
     # experiments: nothing is chosen and reported on the same prompts, nothing is dropped silently
     (SWEEP, "sweep.row(sweep.select.best(), \"chosen on select\")", "sweep.row(sweep.test.best(), \"chosen on select\")", "tests/test_experiments.py::test_the_cell_is_chosen_where_it_is_not_reported"),
-    (SURVEY, '"answered wrongly": lambda c: not right[c.clean.id],', "", "tests/test_experiments.py::test_only_correctly_answered_prompts_are_discovered_on"),
+    (SURVEY, '"answered wrongly": lambda c: not right[c.clean.id],', "", "tests/test_experiments.py::test_only_correctly_answered_prompts_are_discovered_on_and_every_other_is_counted"),
+    (CURVE, 'splits["select"].estimate(index)', 'splits["test"].estimate(index)', "tests/test_experiments.py::test_the_minimal_size_is_chosen_on_select_whatever_test_says"),
+    (CURVE, "if math.isnan(self.estimate(size).value):", "if False:", "tests/test_experiments.py::test_faithfulness_without_an_effect_is_undefined_for_random_circuits_too"),
+    (SURVEY, "minlength=len(self.prompts)) * self.prompts", "minlength=len(self.prompts)).float()", "tests/test_experiments.py::test_the_mean_over_folds_weighs_each_prompt_alike"),
+    (SURVEY, '| {"no counterfactual": alone}', "", "tests/test_experiments.py::test_only_correctly_answered_prompts_are_discovered_on_and_every_other_is_counted"),
+    (ACCURACY, "[item.cluster for item in items]", "[item.id for item in items]", "tests/test_experiments.py::test_prompts_of_one_cluster_are_resampled_together"),
+    (OVERLAP, "list(range(which, len(self.scores.prompts), 2))", "list(range(0, len(self.scores.prompts), 2))", "tests/test_experiments.py::test_the_halves_of_a_panel_are_disjoint_and_hold_all_folds"),
+    (ITEMS, " and self.fold(other, 2) == self.fold(item, 2)", "", "tests/test_experiments.py::test_contrasts_of_different_halves_share_no_prompt_in_either_panel"),
     (CURVE, 'return drawn.without("prefix")', "return drawn", "tests/test_experiments.py::test_random_circuits_avoid_the_prefix_and_have_the_size_asked_for"),
 )  # fmt: skip

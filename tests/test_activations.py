@@ -1,4 +1,4 @@
-"""Activations: differences are exact in float32, means keep a batch of one, repeats go round."""
+"""Activations: differences are exact in float32."""
 
 from collections.abc import Callable
 
@@ -74,28 +74,9 @@ def test_activations_of_other_numbers_of_layers_have_no_difference() -> None:
         _ = activations() - activations(layers=1)
 
 
-def test_the_mean_is_over_prompts_and_keeps_a_batch_of_one() -> None:
-    values = Activations((torch.tensor([1.0, 3.0]).reshape(2, 1, 1, 1),), (torch.tensor([5.0, 9.0]).reshape(2, 1, 1),))
-
-    mean = values.mean()
-
-    assert mean.heads[0].tolist() == [[[[2.0]]]]
-    assert mean.neurons[0].tolist() == [[[7.0]]]
-
-
 def test_zeros_have_the_same_shapes_and_dtype() -> None:
     values = activations(lambda *shape: torch.ones(shape, dtype=torch.bfloat16))
 
     for zero, one in zip(parts(values.zeros()), parts(values), strict=True):
         assert not zero.any()
         assert (zero.shape, zero.dtype) == (one.shape, one.dtype)
-
-
-def test_a_repeated_batch_goes_round() -> None:
-    values = Activations((torch.tensor([1.0, 2.0]).reshape(2, 1, 1, 1),), (torch.tensor([3.0, 4.0]).reshape(2, 1, 1),))
-
-    repeated = values.repeat(2)
-
-    assert repeated.heads[0].flatten().tolist() == [1, 2, 1, 2]
-    assert repeated.neurons[0].flatten().tolist() == [3, 4, 3, 4]
-    assert (repeated.heads[0].ndim, repeated.neurons[0].ndim) == (4, 3)

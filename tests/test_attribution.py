@@ -6,10 +6,10 @@ import torch
 from diptych.attribution._integrate import Integral, midpoints, right_points
 from diptych.attribution.ap import ap
 from diptych.attribution.ap_ig import ap_ig
-from diptych.attribution.exact import exact
 from diptych.batch import Batch
 from diptych.errors import InputError
 from diptych.grid import Grid
+from diptych.interventions import exact
 from diptych.items import MODALITIES, Modality
 from diptych.metrics import logit_diff
 from diptych.models.calls import Path

@@ -1,5 +1,6 @@
 """The command line as a person meets it: what it prints, and how it refuses."""
 
+import inspect
 import json
 import subprocess
 import sys
@@ -7,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from diptych.cli import main
+from diptych.cli import _shown, main
+from diptych.registry import names
 
 TASK = """
 from diptych.items import Item, Task
@@ -36,6 +38,7 @@ def sizes(run: Run, *, sizes: tuple[float, ...] = (0.5,), count: int = 1, name: 
 @pytest.fixture
 def lab(tmp_path: Path, model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "crosses.py").write_text(TASK)
+    (tmp_path / "needy.py").write_text("def needy(count): raise TypeError('called')")
     (tmp_path / "sizes.py").write_text(EXPERIMENT)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -55,7 +58,7 @@ RUN = ("run", "sizes.py", "--model", "./tiny-model", "--task", "crosses.py")
 def test_a_run_prints_its_finding_and_its_folder(
     lab: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    status = call(monkeypatch, *RUN, "-p", "sizes=[0.25, 0.5]", "-p", "count=2", "-p", "name=null")
+    status = call(monkeypatch, *RUN, "-p", "sizes=0.25,0.5", "-p", "count=2", "-p", "name=null")
 
     summary, folder = capsys.readouterr().out.splitlines()
     assert status == 0
@@ -87,10 +90,22 @@ def test_a_report_is_made_from_the_folder_alone(
         (("run", "sizes.py", "--model", "organism/none", "--task", "crosses.py"), "No organism named 'organism/none'"),
         (("run", "sizes.py", "--model", "./tiny-model", "--task", "sizes.py"), "must return a `diptych.items.Task`"),
         ((*RUN, "-p", "count"), "Parameter 'count' is not of the form key=value"),
+        ((*RUN, "-p", "count=1", "-p", "count=2"), "Parameter 'count' is given twice"),
+        ((*RUN, "-p", "sizes=0.1,x"), "Parameter sizes='0.1,x' of experiment 'sizes' cannot be used"),
         ((*RUN, "-p", "sizes=[0.1"), "looks like JSON but is not"),
         ((*RUN, "-p", "count=two"), "Parameter count='two' of experiment 'sizes' cannot be used"),
         ((*RUN, "-p", "cuont=2"), "no parameter 'cuont'. Known: sizes, count, name."),
         ((*RUN, "--batch-size", "0"), "batch_size is 0; expected at least 1"),
+        ((*RUN, "--dtype", "float99"), "No dtype named 'float99'. Known: float32"),
+        ((*RUN, "--revision", "main"), "Revision 'main' cannot be chosen for './tiny-model', which is a folder"),
+        ((*RUN, "--runs", "sizes.py"), "Runs cannot be stored in 'sizes.py': Not a directory"),
+        (("run", "sizes.py", "--model", "./tiny-model", "--task", "needy.py"), "without arguments: missing a required"),
+        (
+            ("check", "organism/qwen2vl", "--revision", "main"),
+            "Revision 'main' cannot be chosen for 'organism/qwen2vl'",
+        ),
+        (("check", "./tiny-model", "--dtype", "float99"), "No dtype named 'float99'"),
+        (("report", "sizes.py"), "No finished results in 'sizes.py'"),
         (("report", "runs"), "No finished results in 'runs'"),
         (("check", "./nowhere"), "config.json"),
     ],
@@ -160,6 +175,45 @@ def test_tasks_are_listed_with_their_counts(
     assert call(monkeypatch, "tasks", "list") == 0
     assert capsys.readouterr().out == listed
     assert "counting" in listed and "arithmetic" in listed
+
+
+def test_experiments_are_listed_with_their_parameters_and_defaults(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+
+    assert call(monkeypatch, "experiments") == 0
+    listed = capsys.readouterr().out
+
+    assert all(name in listed for name in names("experiment"))
+    assert "modality=image" in listed and "windows=[1, 3, 5]" in listed
+    assert "Scores of all nodes on the discover split" in listed
+
+
+def test_a_parameter_without_default_is_listed_as_needed() -> None:
+    assert [_shown(default) for default in (inspect.Parameter.empty, None, "a", (1, 2))] == [
+        "...",
+        "null",
+        "a",
+        "[1, 2]",
+    ]
+
+
+def test_help_names_the_lists_of_what_can_be_run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+
+    assert call(monkeypatch, "run", "--help") == 0
+    printed = capsys.readouterr().out
+    assert "diptych experiments" in printed and "diptych tasks" in printed
+
+
+def test_a_report_is_not_written_over_a_folder(
+    lab: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, "report", "runs", "--out", ".") == 2
+    assert "is a directory" in capsys.readouterr().err
 
 
 def test_shipped_models_are_listed_with_their_accuracies(

@@ -1,6 +1,10 @@
 """Experiments end to end on tiny random models: they run, store, repeat to the bit, and say what they used."""
 
+import math
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,8 +13,11 @@ import torch
 from diptych.backpatch import Cell
 from diptych.errors import InputError
 from diptych.experiments import DEMO
+from diptych.experiments._survey import FoldScores
+from diptych.experiments.accuracy import accuracy_row
 from diptych.experiments.back_patching import _Outcomes, _rows, _Sweep
-from diptych.experiments.faithfulness_curve import random_scores
+from diptych.experiments.faithfulness_curve import Measured, choose, random_scores
+from diptych.experiments.overlap import Panel
 from diptych.grid import Grid
 from diptych.items import Item, Task
 from diptych.layout import Layout
@@ -64,18 +71,89 @@ def test_accuracies_count_right_answers_of_all_prompts(results: dict[str, Result
         assert float(row["low"] or 0) <= float(row["accuracy"] or 0) <= float(row["high"] or 0)
 
 
-def test_only_correctly_answered_prompts_are_discovered_on(results: dict[str, Result]) -> None:
+def drops(conditions: Mapping[str, Any], split: str) -> dict[str, int]:
+    """How many were dropped, by reason."""
+    said = str(conditions[f"dropped {split}"])
+    return {} if said == "none" else {part.split(" ", 1)[1]: int(part.split()[0]) for part in said.split(", ")}
+
+
+def test_only_correctly_answered_prompts_are_discovered_on_and_every_other_is_counted(
+    results: dict[str, Result],
+) -> None:
     right = {(r["panel"], r["split"]): r["right"] for r in results["accuracy"].rows}
     for panel in ("text", "image"):
         conditions = results[f"discover {panel}"].conditions
+        dropped = drops(conditions, "discover")
         assert 0 < int(conditions["n discover"] or 0) <= int(right[panel, "discover"] or 0)
-        assert f"{24 - int(right[panel, 'discover'] or 0)} answered wrongly" in str(conditions["dropped discover"])
+        assert dropped["answered wrongly"] > 0
+        assert int(conditions["n discover"] or 0) + sum(dropped.values()) == 24
 
 
-def test_the_full_circuit_has_faithfulness_one(results: dict[str, Result]) -> None:
-    rows = results["faithfulness_curve text"].rows
-    assert rows[-1]["size"] == 1 and rows[-1]["faithfulness"] == pytest.approx(1)
-    assert rows[0]["faithfulness"] != pytest.approx(1)
+def measured(circuits: list[list[float]], clusters: str = "abcd") -> Measured:
+    """Four prompts with m(model) = 2 and m(empty) = 0, under circuits of increasing size."""
+    values = np.array(circuits, float)
+    return Measured(np.full(4, 2.0), np.zeros(4), values, values[None] / 4, list(clusters), seed=0)
+
+
+def test_the_minimal_size_is_chosen_on_select_whatever_test_says() -> None:
+    splits = {"select": measured([[0] * 4, [2] * 4, [2] * 4]), "test": measured([[2] * 4, [0] * 4, [2] * 4])}
+
+    assert choose([0.1, 0.5, 1.0], splits, 0.8) == 0.5  # type: ignore[arg-type]
+    assert choose([0.1, 0.5, 1.0], {**splits, "select": measured([[0] * 4] * 3)}, 0.8) is None  # type: ignore[arg-type]
+
+
+def test_faithfulness_is_reported_by_both_aggregates_and_the_median() -> None:
+    found = measured([[2, 1, 1, 0]])
+
+    assert found.estimate(0).value == pytest.approx(0.5) and found.random_mean(0) == pytest.approx(0.125)
+    assert found.per_prompt(0)[0].value == pytest.approx(0.5) and found.median(0) == 0.5
+    assert found.estimate(0).low < 0.5 < found.estimate(0).high
+
+
+def test_faithfulness_without_an_effect_is_undefined_for_random_circuits_too() -> None:
+    nothing = replace(measured([[1, 1, 1, 1]]), model=np.array([1.0, -1.0, 1.0, -1.0]))
+
+    assert math.isnan(nothing.estimate(0).value) and "contains 0" in nothing.estimate(0).reason
+    assert math.isnan(nothing.random_mean(0))
+
+
+def test_prompts_of_one_cluster_are_resampled_together() -> None:
+    items = tuple(Item(f"i{n}", f"{n}", None, "How many ?", str(n % 2), cluster=f"c{n % 3}") for n in range(30))
+    task = Task("clustered", 1, items, ("0", "1"))
+
+    row = accuracy_row(task, "text", "test", np.array([True, False] * 5), 0)
+
+    assert (row["accuracy"], row["n"]) == (0.5, 10)
+    assert math.isnan(float(row["low"] or 0))  # one cluster is no sample
+
+
+def test_the_mean_over_folds_weighs_each_prompt_alike() -> None:
+    heads, neurons = (torch.tensor([1.0, 4.0]).view(2, 1, 1, 1).expand(2, 1, 4, 1) for _ in range(2))
+    folds = FoldScores(heads, neurons, torch.tensor([3, 1]), Layout.of((0, 2), 4), "m")
+
+    assert folds.mean().heads.unique().item() == pytest.approx((3 * 1 + 1 * 4) / 4)
+    assert folds.mean([1]).heads.unique().item() == 4
+    assert folds.mean([0, 1, 1]).heads.unique().item() == pytest.approx((3 * 1 + 2 * 4) / 5)
+
+
+def test_the_halves_of_a_panel_are_disjoint_and_hold_all_folds() -> None:
+    scores = FoldScores(torch.zeros(6, 1, 4, 1), torch.zeros(6, 1, 4, 1), torch.ones(6), Layout.of((0, 2), 4), "m")
+    panel = Panel("text", scores, 0.5, {})
+
+    assert (panel.half(0), panel.half(1)) == ([0, 2, 4], [1, 3, 5])
+
+
+def test_contrasts_of_different_halves_share_no_prompt_in_either_panel() -> None:
+    task = counting(per_split=60)
+    seen = {half: set() for half in (0, 1)}
+    for modality in ("text", "image"):
+        for contrast in task.contrasts(modality, "discover"):  # type: ignore[arg-type]
+            half = task.fold(contrast.clean, 2)
+            assert task.fold(contrast.clean, 8) % 2 == half
+            seen[half] |= {contrast.clean.cluster, contrast.counterfactual.cluster}
+
+    assert min(map(len, seen.values())) > 20
+    assert not seen[0] & seen[1]
 
 
 def test_segments_share_all_of_the_score_and_the_prefix_has_none(results: dict[str, Result]) -> None:
@@ -155,10 +233,10 @@ def test_contrasts_whose_answers_share_a_first_token_are_dropped_and_counted(fol
 
     conditions = run.get("discover", modality="text").conditions
 
-    dropped = {part.split(" ", 1)[1]: int(part.split()[0]) for part in str(conditions["dropped discover"]).split(", ")}
+    dropped = drops(conditions, "discover")
     assert dropped["answers share their first token"] > 0
     assert int(conditions["n discover"] or 0) + sum(dropped.values()) == 20
-    assert "58 of 60 answers share their first token" in run.get("accuracy").notes[0]
+    assert "60 of 60 answers share their first token" in run.get("accuracy").notes[0]
 
 
 def test_a_panel_that_a_task_lacks_is_refused(folder: Path, tmp_path: Path) -> None:

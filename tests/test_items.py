@@ -44,11 +44,13 @@ BROKEN_ITEMS = {
     "no id": ({"id": " "}, "has an empty id. Every item needs an id, a query and an answer"),
     "no query": ({"query": ""}, "Item 'i0' has an empty query"),
     "no answer": ({"answer": "\n"}, "Item 'i0' has an empty answer"),
+    "an empty text": ({"text": ""}, "Item 'i0' has an empty text. Every item needs an id, a query and an answer; text may be"),
+    "a blank text": ({"text": " \n"}, "Item 'i0' has an empty text"),
     "no panel": ({"text": None, "image": None}, "Item 'i0' has neither text nor image. Give at least one panel"),
     "a bell in its text": ({"text": "a\x07"}, "Item 'i0' has control characters in its text: U+0007. Remove them"),
     "a null in its query": ({"query": "a\0b\x1b"}, "control characters in its query: U+0000, U+001B"),
     "a return in its answer": ({"answer": "a\r"}, "control characters in its answer: U+000D"),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("what", BROKEN_ITEMS)
@@ -194,10 +196,10 @@ def test_the_digest_changes_with_every_field_of_a_task(field: str) -> None:
     assert task(**{field: CHANGED_TASKS[field]}).digest() != task().digest()
 
 
-def test_a_missing_panel_an_empty_text_and_another_drawing_function_have_digests_of_their_own() -> None:
-    changes = [{"text": None}, {"text": ""}, {"image": None}, {"image": Drawing(black, {"shade": 0})}, {}]
+def test_a_missing_panel_and_another_drawing_function_have_digests_of_their_own() -> None:
+    changes = [{"text": None}, {"image": None}, {"image": Drawing(black, {"shade": 0})}, {}]
 
-    assert len({task((item(0, **change),)).digest() for change in changes}) == 5
+    assert len({task((item(0, **change),)).digest() for change in changes}) == 4
 
 
 @pytest.mark.parametrize("split", SPLITS)
@@ -240,4 +242,28 @@ def test_contrasts_follow_from_the_seed() -> None:
 def test_not_all_items_get_the_same_partner() -> None:
     partners = {c.counterfactual.id for c in task().contrasts("text", "discover")}
 
-    assert len(partners) > 6  # 20 items of 2 groups and 3 answers
+    assert len(partners) > 12  # 20 items of 2 groups, 2 halves and 3 answers
+
+
+@LAWS
+@given(st.lists(st.integers(0, 12), min_size=1, max_size=40), st.integers(2, 5))
+def test_folds_of_a_split_are_even_and_a_cluster_is_never_divided(clusters: list[int], folds: int) -> None:
+    drawn = task(tuple(item(n, cluster=f"c{c}") for n, c in enumerate(clusters)))
+    for split in SPLITS:
+        parts = [{i.cluster for i in drawn.split(split) if drawn.fold(i, folds) == fold} for fold in range(folds)]
+
+        assert sum(map(len, parts)) == len({i.cluster for i in drawn.split(split)})
+        assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+@pytest.mark.parametrize("modality", MODALITIES)
+def test_halves_of_a_split_share_no_prompt(modality: Any) -> None:
+    drawn = task()
+    contrasts = drawn.contrasts(modality, "discover")
+
+    halves = [
+        {i.id for c in contrasts if drawn.fold(c.clean, 2) == h for i in (c.clean, c.counterfactual)} for h in (0, 1)
+    ]
+
+    assert all(halves)
+    assert not halves[0] & halves[1]

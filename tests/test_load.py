@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoConfig
 
 from diptych.errors import InputError, ModelCheckFailed
 from diptych.models import load, organisms
@@ -78,12 +80,43 @@ def test_a_config_of_no_image_text_model_is_refused(tmp_path: Path) -> None:
         load(str(tmp_path))
 
 
-def test_the_digest_of_a_config_changes_with_it_and_not_with_the_machine() -> None:
-    config = tiny("qwen2_vl").model.config
-    before = config_digest(config)
+def test_the_digest_of_a_config_changes_with_it_and_not_with_where_it_lies(tmp_path: Path) -> None:
+    original = tiny("qwen2_vl").model.config
+    folders = [tmp_path / "one", tmp_path / "two"]
+    for folder in folders:
+        original.save_pretrained(folder)
+    copies = [AutoConfig.from_pretrained(folder) for folder in folders]
 
-    assert config_digest(tiny("llava").model.config) != before
-    assert config_digest(config) == before and len(before) == 12
+    changed = AutoConfig.from_pretrained(folders[0])
+    changed.text_config.rms_norm_eps *= 2
+
+    assert copies[0].name_or_path != copies[1].name_or_path
+    assert config_digest(copies[0]) == config_digest(copies[1])
+    assert len({config_digest(config) for config in (copies[0], changed, tiny("llava").model.config)}) == 3
+
+
+def test_a_checkpoint_that_lacks_weights_is_refused(tmp_path: Path) -> None:
+    weights = save("qwen2_vl", tmp_path) / "model.safetensors"
+    tensors = load_file(weights)
+    del tensors["model.layers.2.mlp.down_proj.weight"]
+    save_file(tensors, weights, metadata={"format": "pt"})
+
+    with pytest.raises(InputError, match=r"lacks 1 weights .*layers.2.mlp.down_proj.weight.*They would be random"):
+        load(str(tmp_path))
+
+
+def test_weights_that_are_cut_short_are_refused(tmp_path: Path) -> None:
+    weights = save("qwen2_vl", tmp_path) / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:5000])
+
+    with pytest.raises(InputError, match="cannot be loaded as an image-text-to-text model.*whole weights"):
+        load(str(tmp_path))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has the device that is asked for")
+def test_a_device_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be loaded"):
+        load(str(save("qwen2_vl", tmp_path)), device_map="cuda")
 
 
 def test_a_processor_expands_each_picture_of_a_batch() -> None:
@@ -95,5 +128,7 @@ def test_a_processor_expands_each_picture_of_a_batch() -> None:
     assert words[words.index("[IMG]") + 4] == "[IMG_BREAK]"
 
 
-def test_organisms_are_folders_with_a_config() -> None:
-    assert all((folder / "config.json").is_file() for folder in organisms().values())
+def test_the_organism_of_the_demo_is_shipped() -> None:
+    assert {"model.safetensors", "tokenizer.json", "card.json"} <= {
+        file.name for file in organisms()["organism/qwen2vl"].iterdir()
+    }

@@ -1,12 +1,16 @@
 """Pictures: opened late, as RGB; what cannot be opened is named; the digest is that of the content."""
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
 from diptych.errors import InputError
 from diptych.items import Drawing, ImageFile, Item, Task
+from diptych.registry import find
 
 
 def stripe(width: int, shade: int) -> Image.Image:
@@ -54,6 +58,17 @@ def test_a_picture_cut_short_is_named(tmp_path: Path) -> None:
         ImageFile(tmp_path / "cat.png").open()
 
 
+def test_a_picture_with_a_damaged_part_is_named(tmp_path: Path) -> None:
+    Image.effect_noise((64, 64), 50).save(tmp_path / "cat.png")
+    picture = (tmp_path / "cat.png").read_bytes()
+    start = picture.index(b"IDAT") - 4  # a part begins with its length: of a shorter one, the next is no part
+    shorter = (int.from_bytes(picture[start : start + 4]) - 100).to_bytes(4)
+    (tmp_path / "cat.png").write_bytes(picture[:start] + shorter + picture[start + 4 :])
+
+    with pytest.raises(InputError, match=r"cat.png' cannot be opened: broken PNG file .*Replace the file"):
+        ImageFile(tmp_path / "cat.png").open()
+
+
 def test_a_picture_of_too_many_pixels_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Image.new("L", (30, 30)).save(tmp_path / "cat.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
@@ -73,6 +88,68 @@ def test_the_digest_of_a_picture_is_that_of_its_content(tmp_path: Path) -> None:
 
 def test_a_picture_is_not_opened_before_it_is_needed() -> None:
     assert task(ImageFile(Path("no/such/cat.png"))).split("discover")[0].has("image")
+
+
+DRAWS = """
+from PIL import Image
+from diptych.items import Drawing, Item, Task
+
+INK = (9, 0, 0)
+
+def blot(width):
+    return Image.new("RGB", (width, 1), INK)
+
+def blots():
+    return Task("blots", 1, (Item("i", None, Drawing(blot, {"width": 2}), "What?", "blot"),), ("blot",))
+"""
+
+
+def blots(folder: Path, text: str) -> Task:
+    folder.mkdir(exist_ok=True)
+    (folder / "blots.py").write_text(text)
+    task = find("task", str(folder / "blots.py"))()
+    assert isinstance(task, Task)
+    return task
+
+
+def test_a_change_of_the_code_that_draws_is_another_digest(tmp_path: Path) -> None:
+    before = blots(tmp_path, DRAWS)
+    after = blots(tmp_path, DRAWS.replace("(9, 0, 0)", "(0, 9, 0)"))
+
+    pixels = [task.items[0].image.open().tobytes() for task in (before, after) if task.items[0].image]
+    assert pixels[0] != pixels[1]
+    assert before.digest() != after.digest()
+
+
+def test_the_code_that_draws_may_lie_anywhere(tmp_path: Path) -> None:
+    assert blots(tmp_path / "a", DRAWS).digest() == blots(tmp_path / "b", DRAWS).digest()
+
+
+def stripe_of(shade: int) -> Callable[[int], Image.Image]:
+    def drawn(width: int) -> Image.Image:
+        return stripe(width, shade)
+
+    return drawn
+
+
+@pytest.mark.parametrize("draw", [lambda width: stripe(width, 1), stripe_of(1), functools.partial(stripe, shade=1)])
+def test_what_draws_from_more_than_its_arguments_is_refused(draw: Any) -> None:
+    with pytest.raises(InputError, match=r"is not a function of a module. Draw with one that is defined at the top of"):
+        Drawing(draw, {"width": 3})
+
+
+@functools.lru_cache
+def remembered(width: int) -> Image.Image:
+    return stripe(width, 1)
+
+
+def test_a_wrapped_function_may_draw() -> None:
+    assert Drawing(remembered, {"width": 3}).digest() != Drawing(stripe, {"width": 3}).digest()
+
+
+def test_arguments_of_a_drawing_that_have_no_digest_are_refused() -> None:
+    with pytest.raises(InputError, match="arguments of 'stripe' are not plain: Object of type .*Path is not"):
+        Drawing(stripe, {"width": Path("3")})
 
 
 def test_a_drawing_is_drawn_from_its_arguments_and_known_by_them() -> None:

@@ -1,12 +1,14 @@
 """Objects are found by the name of their file, shipped or a user's own; what is not found is explained."""
 
 import importlib
+import os
+import sys
 from pathlib import Path
 
 import pytest
 
 from diptych.errors import InputError
-from diptych.registry import PACKAGES, find, module_of, names
+from diptych.registry import PACKAGES, file_digest, find, module_of, names, source_digest
 
 
 def write(folder: Path, name: str, text: str) -> str:
@@ -105,3 +107,41 @@ def test_a_user_s_file_may_define_dataclasses(tmp_path: Path) -> None:
     found = find("task", write(tmp_path, "mine.py", WITH_DATACLASS))
 
     assert found().x == 3
+
+
+def test_an_edited_file_is_read_anew_also_within_the_same_second(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    found = []
+    for number in (1, 2):
+        mine = write(tmp_path, "mine.py", f"def mine(): return {number}")
+        os.utime(mine, (1, 1))
+        found.append(find("task", mine)())
+
+    assert found == [1, 2]
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.py"]
+
+
+def test_the_digest_of_a_function_is_that_of_the_text_that_was_run(tmp_path: Path) -> None:
+    mine = write(tmp_path, "mine.py", "def mine(): return 1")
+    copy = write(tmp_path / "elsewhere", "mine.py", "def mine(): return 1")
+    before = find("task", mine)
+    write(tmp_path, "mine.py", "def mine(): return 2")
+
+    assert source_digest(before) == source_digest(find("task", copy)) == file_digest(copy)
+    assert source_digest(find("task", mine)) == file_digest(mine) != source_digest(before)
+
+
+def test_the_digest_of_a_shipped_function_is_that_of_its_file() -> None:
+    from diptych.tasks import _draw
+
+    assert source_digest(_draw.draw_shapes) == file_digest(_draw.__file__)
+
+
+def test_a_function_that_is_in_no_file_has_no_digest() -> None:
+    space: dict[str, object] = {}
+    exec("def mine(): ...", space)
+
+    with pytest.raises(InputError, match=r"Function 'mine' is in no file, so .* unnoticed. Write it into a .py file"):
+        source_digest(space["mine"])  # type: ignore[arg-type]

@@ -99,6 +99,27 @@ def test_whatever_changes_the_numbers_changes_the_digest(
     assert before.identity["digest"] != after.identity["digest"]
 
 
+@pytest.mark.parametrize(("visit", "units"), [(1, []), (2, ["a"]), (4, ["a", "b", "c"])])
+def test_nothing_is_stored_once_a_file_that_a_parameter_names_is_edited(
+    visit: int, units: list[str], tmp_path: Path, model_folder: Path, small_task: Task
+) -> None:
+    method = tmp_path / "mine.py"
+    method.write_text("A = 1")
+    visits: list[Path] = []
+
+    def edit(path: Path) -> None:
+        visits.append(path)
+        if len(visits) == visit:
+            path.write_text("A = 10")
+
+    with pytest.raises(InputError, match="'method' names was changed while 'lengths' was running.*same command again"):
+        open_run(model_folder, small_task, tmp_path / "runs", edit).get(str(LAB / "lengths.py"), method=str(method))
+
+    assert len(visits) == visit
+    assert sorted(path.stem for path in (tmp_path / "runs").rglob("*.safetensors")) == units
+    assert not list((tmp_path / "runs").rglob("result.json"))
+
+
 def test_a_folder_may_move_without_being_another_model(tmp_path: Path, model_folder: Path, small_task: Task) -> None:
     elsewhere = Path(shutil.copytree(model_folder, tmp_path / "disk" / "tiny-model"))
     (elsewhere / "card.json").write_text('{"accuracy": 1}')  # describes the model, changes no number
@@ -286,22 +307,6 @@ def test_an_experiment_that_breaks_a_rule_is_told_which(
         open_run(model_folder, small_task, tmp_path / "runs", Counted()).get(path)
 
 
-def test_a_required_parameter_must_be_given(tmp_path: Path, model_folder: Path, small_task: Task) -> None:
-    path = tmp_path / "strict.py"
-    path.write_text("VERSION = 1\ndef strict(run, *, size: float): ...\n")
-
-    with pytest.raises(InputError, match="needs a value for 'size'"):
-        open_run(model_folder, small_task, tmp_path / "runs", Counted()).get(str(path))
-
-
-def test_annotations_that_cannot_be_read_are_named(tmp_path: Path, model_folder: Path, small_task: Task) -> None:
-    path = tmp_path / "late.py"
-    path.write_text("from __future__ import annotations\nVERSION = 1\ndef late(run: Run): ...\n")
-
-    with pytest.raises(InputError, match="name 'Run' is not defined. Import the name"):
-        open_run(model_folder, small_task, tmp_path / "runs", Counted()).get(str(path))
-
-
 def test_a_map_outside_an_experiment_is_refused(tmp_path: Path, model_folder: Path, small_task: Task) -> None:
     with pytest.raises(InputError, match="Call it inside an experiment"):
         open_run(model_folder, small_task, tmp_path / "runs", Counted()).map(print, [])
@@ -310,6 +315,19 @@ def test_a_map_outside_an_experiment_is_refused(tmp_path: Path, model_folder: Pa
 def test_a_batch_size_below_one_is_refused(tmp_path: Path, model_folder: Path, small_task: Task) -> None:
     with pytest.raises(InputError, match="batch_size is 0"):
         open_run(model_folder, small_task, tmp_path / "runs", Counted(), batch_size=0)
+
+
+def test_an_unknown_dtype_is_refused_before_anything_is_written(
+    tmp_path: Path, model_folder: Path, small_task: Task
+) -> None:
+    with pytest.raises(InputError, match="No dtype named 'float99'. Known: float32, float64, bfloat16, float16"):
+        open_run(model_folder, small_task, tmp_path / "runs", Counted(), dtype="float99")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_revision_of_a_folder_is_refused(tmp_path: Path, model_folder: Path, small_task: Task) -> None:
+    with pytest.raises(InputError, match="Revision 'main' cannot be chosen for .*which is a folder.*Leave it out"):
+        open_run(model_folder, small_task, tmp_path / "runs", Counted(), revision="main")
 
 
 def test_a_model_that_is_nowhere_is_refused_with_what_to_do(tmp_path: Path, small_task: Task) -> None:

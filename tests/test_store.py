@@ -291,6 +291,17 @@ def test_missing_grids_are_told(tmp_path: Path) -> None:
         folder.grids()
 
 
+@pytest.mark.parametrize("root", ["notes.txt", "notes.txt/runs"])
+def test_a_file_is_no_store(root: str, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+
+    with pytest.raises(
+        StoreError, match=rf"cannot be stored in '.*{root}': Not a directory. Expected a folder in which"
+    ):
+        Store(tmp_path / root).open(make_identity())
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
 def test_results_are_the_complete_runs_by_path(tmp_path: Path) -> None:
     store = Store(tmp_path)
     finished(store, task="ordering")

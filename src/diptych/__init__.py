@@ -8,13 +8,12 @@ if TYPE_CHECKING:
     from diptych.activations import Activations
     from diptych.attribution.ap import ap
     from diptych.attribution.ap_ig import ap_ig
-    from diptych.attribution.exact import exact
     from diptych.backpatch import Cell, back_patch, cells
     from diptych.batch import Batch
     from diptych.compare import overlaps
     from diptych.errors import DiptychError
     from diptych.grid import Circuit, Grid, Scores
-    from diptych.interventions import ablate_outside, run_circuits
+    from diptych.interventions import ablate_outside, exact, run_circuits
     from diptych.items import Contrast, Drawing, ImageFile, Item, Task
     from diptych.layout import Layout, Span, position_map
     from diptych.models.check import prove
@@ -32,13 +31,12 @@ _HOMES = {
     "activations": ("Activations",),
     "attribution.ap": ("ap",),
     "attribution.ap_ig": ("ap_ig",),
-    "attribution.exact": ("exact",),
     "backpatch": ("Cell", "back_patch", "cells"),
     "batch": ("Batch",),
     "compare": ("overlaps",),
     "errors": ("DiptychError",),
     "grid": ("Circuit", "Grid", "Scores"),
-    "interventions": ("ablate_outside", "run_circuits"),
+    "interventions": ("ablate_outside", "exact", "run_circuits"),
     "items": ("Contrast", "Drawing", "ImageFile", "Item", "Task"),
     "layout": ("Layout", "Span", "position_map"),
     "models.check": ("prove",),

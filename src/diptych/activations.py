@@ -26,21 +26,9 @@ class Activations:
         """Node-wise difference, in float32 whatever the model's dtype."""
         return Activations(_difference(self.heads, other.heads), _difference(self.neurons, other.neurons))
 
-    def mean(self) -> "Activations":
-        """Mean over prompts, kept as a batch of one."""
-        return Activations(
-            tuple(a.mean(0, keepdim=True) for a in self.heads), tuple(a.mean(0, keepdim=True) for a in self.neurons)
-        )
-
     def zeros(self) -> "Activations":
         """Zero at every node."""
         return Activations(tuple(map(torch.zeros_like, self.heads)), tuple(map(torch.zeros_like, self.neurons)))
-
-    def repeat(self, times: int) -> "Activations":
-        """The batch repeated `times` times: [b0..bn] * times."""
-        return Activations(
-            tuple(a.repeat(times, 1, 1, 1) for a in self.heads), tuple(a.repeat(times, 1, 1) for a in self.neurons)
-        )
 
 
 def _difference(a: tuple[Tensor, ...], b: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

@@ -88,7 +88,7 @@ def _run_chunk(
     """One run for cells that overwrite the same layers: resume just above the lowest of them."""
     pairs = [cell.pairs(len(vlm.layers)) for cell in chunk]
     values = {
-        destination: torch.cat([donors[source] for source in column])
+        destination: torch.cat([donors[source].to(own[destination].device) for source in column])
         for destination, column in (
             (column[0][1], [source for source, _ in column]) for column in zip(*pairs, strict=True)
         )

@@ -1,8 +1,10 @@
 """The command line. Every command is a few lines over the package: imports stay inside, so that help is quick."""
 
+import inspect
 import json
 import sys
 import webbrowser
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -68,10 +70,12 @@ def demo(
 
 @app.command()
 def run(
-    experiment: Annotated[str, typer.Argument(help="A name, or the path of a .py file that defines one.")],
+    experiment: Annotated[str, typer.Argument(help="A name (see `diptych experiments`), or the path of a .py file.")],
     model: Model,
     task: Annotated[str, typer.Option(help="A name (see `diptych tasks`), or the path of a .py file.")],
-    parameter: Annotated[list[str], typer.Option("--parameter", "-p", help="key=value, several times.")] = [],  # noqa: B006
+    parameter: Annotated[
+        list[str], typer.Option("--parameter", "-p", help="key=value; may be given several times.")
+    ] = [],  # noqa: B006
     runs: Annotated[Path, typer.Option(help="Folder for the runs.")] = Path("runs"),
     dtype: Dtype = "float32",
     device_map: DeviceMap = None,
@@ -98,7 +102,7 @@ def run(
 @app.command()
 def report(
     runs: Annotated[Path, typer.Argument(help="Folder of runs.")],
-    out: Annotated[Path, typer.Option(help="The page to write.")] = Path("report.html"),
+    out: Annotated[Path, typer.Option(help="The page to write.", dir_okay=False)] = Path("report.html"),
     show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
 ) -> None:
     """Make one page of all results in a folder of runs; needs no model."""
@@ -123,8 +127,10 @@ def check(
 ) -> None:
     """Prove that a model is read rightly, line by line; exits with status 1 if a line fails."""
     from diptych.models import load, organisms, prove
+    from diptych.run.source import ModelSource
 
-    proof = prove(load(model, revision=revision, dtype=dtype, device_map=device_map, verify=False))
+    source = ModelSource(model, revision, dtype, device_map)  # refuses what cannot be asked of this model
+    proof = prove(load(source.name, revision=revision, dtype=dtype, device_map=device_map, verify=False))
     found = Table("part", "found in the model")
     for part, text in proof.found.items():
         found.add_row(part, text)
@@ -132,7 +138,7 @@ def check(
     for line in proof.lines:
         lines.add_row(line.name, "yes" if line.passed else "NO", f"{line.value:.3g}", line.detail)
     for table in (found, lines):
-        Console().print(table)
+        Console(markup=False).print(table)
     if model in organisms():
         _print_card(model, organisms()[model])
     if not proof.passed:
@@ -153,6 +159,19 @@ def models() -> None:
 
 
 @app.command()
+def experiments() -> None:
+    """List the experiments that come with diptych, with their parameters (`-p`) and defaults."""
+    from diptych.run.experiment import Experiment
+
+    table = Table("experiment", "what it finds", "parameters", show_lines=True)
+    for name in names("experiment"):
+        experiment = Experiment.find(name)
+        lines = [f"{key}={_shown(parameter.default)}" for key, parameter in experiment.parameters().items()]
+        table.add_row(name, _first_line(experiment.function), "\n".join(lines))
+    Console(markup=False).print(table)
+
+
+@app.command()
 def tasks(action: Annotated[Literal["list"], typer.Argument(help="What to do; there is only this.")] = "list") -> None:
     """List the tasks that come with diptych."""
     table = Table("task", "items", "in both panels", "answers", "what is asked")
@@ -160,13 +179,20 @@ def tasks(action: Annotated[Literal["list"], typer.Argument(help="What to do; th
         task = _task(name)
         paired = sum(item.paired for item in task.items)
         table.add_row(name, str(len(task.items)), str(paired), str(len(task.answers)), _first_line(find("task", name)))
-    Console().print(table)
+    Console(markup=False).print(table)
 
 
 def _task(name: str) -> "Task":
     from diptych.items import Task
 
-    task = find("task", name)()
+    function = find("task", name)
+    try:
+        inspect.signature(function).bind()
+    except TypeError as error:
+        raise InputError(
+            f"Task '{name}' cannot be made without arguments: {error}. Give all arguments of its function defaults."
+        ) from error
+    task = function()
     if not isinstance(task, Task):
         raise InputError(f"Task '{name}' is a {type(task).__name__}; its function must return a `diptych.items.Task`.")
     return task
@@ -178,6 +204,11 @@ def _parameters(given: Sequence[str]) -> dict[str, Any]:
     wrong = [text for text, (key, equals, _) in zip(given, pairs, strict=True) if not (key and equals)]
     if wrong:
         raise InputError(f"Parameter '{wrong[0]}' is not of the form key=value, such as -p modality=image.")
+    twice = [key for key, count in Counter(key for key, _, _ in pairs).items() if count > 1]
+    if twice:
+        raise InputError(
+            f"Parameter '{twice[0]}' is given twice. Give each once; write several values as sizes=0.1,1.0."
+        )
     return {key: _value(key, value) for key, _, value in pairs}
 
 
@@ -190,7 +221,7 @@ def _value(key: str, text: str) -> Any:
         return json.loads(text)
     except json.JSONDecodeError as error:
         raise InputError(
-            f"Parameter {key}={text} looks like JSON but is not: {error}. Write lists like -p sizes=[0.1,0.2]."
+            f"Parameter {key}={text} looks like JSON but is not: {error}. Write lists like -p sizes=[0.1,1.0]."
         ) from error
 
 
@@ -208,6 +239,13 @@ def _tell(result: "Result") -> None:
     print(f"{result.identity['task']} · {result.identity['experiment']}: {result.summary}", flush=True)
 
 
+def _shown(default: Any) -> str:
+    """A default as one writes it on the command line; `...` for a parameter that has none."""
+    if default is inspect.Parameter.empty:
+        return "..."
+    return default if isinstance(default, str) else json.dumps(default)
+
+
 def _first_line(function: Callable[..., Any]) -> str:
     return (function.__doc__ or "").strip().partition("\n")[0]
 
@@ -219,4 +257,4 @@ def _print_card(name: str, folder: Path) -> None:
     table = Table("task", *kinds, title=f"{name}: accuracy", title_justify="left")
     for task, row in accuracies.items():
         table.add_row(task, *(f"{row[kind]:.4g}" if kind in row else "" for kind in kinds))
-    Console().print(table)
+    Console(markup=False).print(table)

@@ -125,8 +125,7 @@ def set_pair(a: Bool[Tensor, "..."], b: Bool[Tensor, "..."]) -> SetPair:
 
 
 def _anywhere(circuit: Circuit, kind: str) -> Tensor:
-    nodes: Tensor = getattr(circuit, kind)
-    return nodes[:, circuit.layout.data].any(1)
+    return circuit.at("data").collapse()[KINDS.index(kind)]
 
 
 def _inside(circuit: Circuit, kind: str, segment: str) -> Tensor:

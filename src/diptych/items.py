@@ -1,6 +1,7 @@
 """Items, tasks and contrasts: what is asked, in up to two panels. No torch here."""
 
 import hashlib
+import inspect
 import json
 import random
 import unicodedata
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from diptych.errors import InputError
+from diptych.registry import source_digest
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -40,12 +42,12 @@ class ImageFile:
     path: Path
 
     def open(self) -> "Image":
-        from PIL import Image, UnidentifiedImageError
+        from PIL import Image
 
         try:
             with Image.open(self.path) as image:
                 return image.convert("RGB")
-        except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+        except Exception as error:  # of a damaged file: OSError, SyntaxError, ValueError, or Pillow's own
             raise InputError(
                 f"Image '{self.path}' cannot be opened: {error}. "
                 f"Expected a picture that Pillow reads (PNG, JPEG, WebP). Replace the file or drop the item."
@@ -60,19 +62,32 @@ class ImageFile:
 
 @dataclass(frozen=True)
 class Drawing:
-    """A picture drawn by a function from plain (JSON) arguments; the same arguments give the same pixels."""
+    """A picture drawn by a function of a module from plain (JSON) arguments; the same arguments give the same pixels."""
 
     draw: Callable[..., "Image"]
     arguments: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        name = getattr(self.draw, "__name__", repr(self.draw))
+        if getattr(inspect.unwrap(self.draw), "__globals__", {}).get(name) is not self.draw:
+            raise InputError(
+                f"'{name}' is not a function of a module. Draw with one that is defined at the top of a file."
+            )
+        try:
+            json.dumps(self.arguments)
+        except (TypeError, ValueError) as error:
+            raise InputError(
+                f"The arguments of '{name}' are not plain: {error}. Give texts, numbers, lists."
+            ) from error
 
     def open(self) -> "Image":
         return self.draw(**self.arguments)
 
     def digest(self) -> str:
-        return _sha256([self.draw.__name__, self.arguments])
+        return _sha256([self.draw.__name__, source_digest(self.draw), self.arguments])
 
     def __hash__(self) -> int:
-        return hash(self.digest())
+        return hash(_sha256(self.arguments))
 
 
 @dataclass(frozen=True)
@@ -93,10 +108,10 @@ class Item:
     cluster: str = ""
 
     def __post_init__(self) -> None:
-        for name in ("id", "query", "answer"):
-            if not getattr(self, name).strip():
+        for name in ("id", "text", "query", "answer"):
+            if getattr(self, name) is not None and not getattr(self, name).strip():
                 raise InputError(
-                    f"Item '{self.id}' has an empty {name}. Every item needs an id, a query and an answer."
+                    f"Item '{self.id}' has an empty {name}. Every item needs an id, a query and an answer; text may be None."
                 )
         if self.text is None and self.image is None:
             raise InputError(f"Item '{self.id}' has neither text nor image. Give at least one panel.")
@@ -177,20 +192,36 @@ class Task:
         return self._digest
 
     def contrasts(self, modality: Modality, split: Split, seed: int = 0) -> list[Contrast]:
-        """One contrast per item of the split that has the panel and a partner (same group, other answer).
+        """One contrast per item of the split that has the panel and a partner: same group, other answer, same half.
 
-        The partner of a paired item is paired and does not depend on `modality`: both panels get the same one.
+        The partner of a paired item is paired and does not depend on `modality`: both panels get the same one. Partners
+        come from the same half of the split (`fold` of two), so split halves share no prompt.
         """
         items = [item for item in self.split(split) if item.has(modality)]
         found = []
         for item in items:
-            partners = [
-                p for p in items if p.group == item.group and p.answer != item.answer and (p.paired or not item.paired)
-            ]
+            partners = [p for p in items if self._partners(item, p)]
             if partners:
                 partner = random.Random(f"{seed}:{item.id}").choice(partners)
                 found.append(Contrast(modality, item, partner))
         return found
+
+    def fold(self, item: Item, folds: int) -> int:
+        """Which of `folds` parts of its split an item is in; a cluster is never divided, nor does a panel matter."""
+        return self._rank[item.cluster] % folds
+
+    @cached_property
+    def _rank(self) -> dict[str, int]:
+        """Place of each cluster among those of its split, by hash."""
+        ranks: dict[str, int] = {}
+        for items in self._by_split.values():
+            clusters = sorted({item.cluster for item in items}, key=lambda c: _sha256([self.name, "fold", c]))
+            ranks |= {cluster: rank for rank, cluster in enumerate(clusters)}
+        return ranks
+
+    def _partners(self, item: Item, other: Item) -> bool:
+        alike = other.group == item.group and self.fold(other, 2) == self.fold(item, 2)
+        return alike and other.answer != item.answer and (other.paired or not item.paired)
 
 
 def _split_by_cluster(name: str, items: tuple[Item, ...]) -> dict[str, tuple[Item, ...]]:

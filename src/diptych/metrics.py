@@ -10,25 +10,26 @@ from diptych.errors import InputError
 Logits = Float[Tensor, "batch vocab"]
 Tokens = Int[Tensor, " batch"]
 PerPrompt = Float[Tensor, " batch"]
-Metric = Callable[[Logits, Tokens, Tokens], PerPrompt]
+Metric = Callable[[Logits, Tokens, Tokens, Logits], PerPrompt]
+"""Logits, answers, counter-answers and the clean run's logits (which only relative metrics read) → one number per prompt."""
 
 
-def logit_diff(logits: Logits, answers: Tokens, counter_answers: Tokens) -> PerPrompt:
+def logit_diff(logits: Logits, answers: Tokens, counter_answers: Tokens, clean: Logits | None = None) -> PerPrompt:
     """logit(r) − logit(r'), in nats of log-odds."""
     return _pick(logits, answers) - _pick(logits, counter_answers)
 
 
-def logit(logits: Logits, answers: Tokens, counter_answers: Tokens) -> PerPrompt:
+def logit(logits: Logits, answers: Tokens, counter_answers: Tokens, clean: Logits | None = None) -> PerPrompt:
     """logit(r) minus the mean logit over the vocabulary, so that it does not depend on a common shift."""
     return _pick(logits, answers) - logits.mean(-1)
 
 
-def probability(logits: Logits, answers: Tokens, counter_answers: Tokens) -> PerPrompt:
+def probability(logits: Logits, answers: Tokens, counter_answers: Tokens, clean: Logits | None = None) -> PerPrompt:
     """p(r), between 0 and 1."""
     return _pick(logits.softmax(-1), answers)
 
 
-def indirect_effect(logits: Logits, answers: Tokens, counter_answers: Tokens, *, clean: Logits) -> PerPrompt:
+def indirect_effect(logits: Logits, answers: Tokens, counter_answers: Tokens, clean: Logits) -> PerPrompt:
     """Mean of the two relative probability changes against the run `clean`: ½[(p*(r')−p(r'))/p(r') + (p(r)−p*(r))/p*(r)]."""
     now, before = logits.softmax(-1), clean.softmax(-1)
     towards = (_pick(now, counter_answers) - _pick(before, counter_answers)) / _pick(before, counter_answers)
@@ -42,7 +43,12 @@ def correct(logits: Logits, answers: Tokens, choices: Int[Tensor, " choice"]) ->
     return (choices[logits[:, choices].argmax(-1)] == answers).float()
 
 
-METRICS: dict[str, Metric] = {"logit_diff": logit_diff, "logit": logit, "probability": probability}
+METRICS: dict[str, Metric] = {
+    "logit_diff": logit_diff,
+    "logit": logit,
+    "probability": probability,
+    "indirect_effect": indirect_effect,
+}
 
 
 def metric(name: str) -> Metric:

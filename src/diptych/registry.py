@@ -3,6 +3,7 @@
 import hashlib
 import importlib
 import importlib.util
+import inspect
 import pkgutil
 import sys
 from collections.abc import Callable
@@ -17,6 +18,9 @@ PACKAGES = {
     "attribution": "diptych.attribution",
     "experiment": "diptych.experiments",
 }
+
+TEXT = "__text_digest__"
+"""The name under which a module from a user's file keeps the digest of the text that was run."""
 
 
 def names(kind: str) -> list[str]:
@@ -39,6 +43,30 @@ def module_of(function: Callable[..., Any]) -> ModuleType:
     return sys.modules[function.__module__]
 
 
+def file_digest(path: str | Path) -> str:
+    """12 hex digits of a file's bytes."""
+    return _digest(Path(path).read_bytes())
+
+
+def source_digest(function: Callable[..., Any]) -> str:
+    """12 hex digits of the file that defines `function`; of a user's file, the text that was run, also if edited since.
+
+    Raises `InputError` for a function that is in no file.
+    """
+    plain = inspect.unwrap(function)
+    try:
+        return plain.__globals__.get(TEXT) or file_digest(inspect.getsourcefile(plain) or "")
+    except OSError as error:
+        raise InputError(
+            f"Function '{function.__name__}' is in no file, so a change of it would go unnoticed. "
+            f"Write it into a .py file and import it from there."
+        ) from error
+
+
+def _digest(text: bytes) -> str:
+    return hashlib.sha256(text).hexdigest()[:12]
+
+
 def _from_package(kind: str, name: str) -> tuple[ModuleType, str]:
     if name not in names(kind):
         known = ", ".join(names(kind))
@@ -54,13 +82,16 @@ def _from_file(name: str) -> tuple[ModuleType, str]:
     if not path.is_file():
         raise InputError(f"No file '{name}'. Expected a Python file that defines a function named '{path.stem}'.")
     # a name of its own: a user's `json.py` must not replace the module json, nor one `mine.py` another
-    unique = f"{path.stem}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
+    unique = f"{path.stem}_{_digest(str(path.resolve()).encode())}"
     spec = importlib.util.spec_from_file_location(unique, path)
-    assert spec is not None and spec.loader is not None  # a path ending in .py always has a source loader
+    assert spec is not None  # a path ending in .py always has one
     module = importlib.util.module_from_spec(spec)
     sys.modules[unique] = module
     try:
-        spec.loader.exec_module(module)
+        text = path.read_bytes()
+        setattr(module, TEXT, _digest(text))
+        # not by the loader: it may run the bytecode of another text of the same length and second
+        exec(compile(text, path, "exec", dont_inherit=True), vars(module))
     except Exception as error:
         raise InputError(
             f"{name} cannot be imported: {type(error).__name__}: {error}. Run it with python to see where."

@@ -43,10 +43,12 @@ class Integral:
         self.vlm, self.batch, self.metric = vlm, batch, metric
         clean, counterfactual = vlm.capture(batch.clean), vlm.capture(batch.counterfactual)
         with torch.no_grad():
-            values, at_clean = self._measured(clean)
+            values, self.clean = self._measured(clean)
             other, at_counterfactual = self._measured(counterfactual)
+            everyone = list(range(len(batch)))
+            effect = self._value(self.clean, everyone) - self._value(at_counterfactual, everyone)
         self.direction = other - values
-        self.effect = at_clean - at_counterfactual
+        self.effect = effect.cpu()
         self.path = Path.between(clean, counterfactual)
         self.products = self.direction.zeros()
         self.inputs = torch.zeros(len(batch), dtype=self.effect.dtype)
@@ -72,18 +74,18 @@ class Integral:
         """The scores: mean over steps, head width reduced, absolute value per prompt (unless signed), mean over prompts."""
         if reduction not in REDUCTIONS:
             raise InputError(f"No reduction named '{reduction}'. Known: {', '.join(REDUCTIONS)}.")
-        heads = torch.stack([_reduce_heads(self._averaged(p), reduction).mean(0) for p in self.products.heads])
-        neurons = torch.stack([_magnitude(self._averaged(p), reduction).mean(0) for p in self.products.neurons])
-        scores = Grid(heads.cpu(), neurons.cpu(), self.batch.layout, self.vlm.digest)
+        heads = torch.stack([_reduce_heads(self._averaged(p), reduction).mean(0).cpu() for p in self.products.heads])
+        neurons = torch.stack([_magnitude(self._averaged(p), reduction).mean(0).cpu() for p in self.products.neurons])
+        scores = Grid(heads, neurons, self.batch.layout, self.vlm.digest)
         return Attribution(scores, self.completeness(), self.effect, self.steps)
 
     def _measured(self, call: DecoderCall) -> tuple[Activations, Tensor]:
         with self.vlm.record() as recording:
             logits = self.vlm.run(call)
-        return recording.activations(), self._value(logits, list(range(len(self.batch)))).cpu()
+        return recording.activations(), logits
 
     def _value(self, logits: Tensor, rows: list[int]) -> Tensor:
-        return self.metric(logits, self.batch.answers[rows], self.batch.counter_answers[rows])
+        return self.metric(logits, self.batch.answers[rows], self.batch.counter_answers[rows], self.clean[rows])
 
     def _streams(self, rows: list[int]) -> dict[Site, Edit]:
         """Hooks that add direction × gradient to the sums as the backward pass reaches each site: no gradient is kept."""

@@ -32,6 +32,8 @@ def ap_ig(
     """
     if rule not in RULES:
         raise InputError(f"No integration rule named '{rule}'. Known: {', '.join(RULES)}.")
+    if cap < 1:
+        raise InputError(f"AP-IG may take {cap} steps at most; expected a cap of at least 1.")
     if steps is not None and steps < 1:
         raise InputError(f"AP-IG takes {steps} steps; expected at least 1, or none for as many as completeness needs.")
     points, factor = RULES[rule]

@@ -41,7 +41,8 @@ def show(vlm: VLM, payload: tuple[Item, Modality], *, answers: AnswerTokens) -> 
     logits = vlm.run(vlm.capture(prompt.inputs))[0].cpu()
     choices = answers.choices
     best = int(choices[logits[choices].argmax()])
-    predicted = next(answer for answer, token in answers.tokens.items() if token == best)
+    named = [answer for answer, token in answers.tokens.items() if token == best]
+    predicted = item.answer if item.answer in named else named[0]
     panel: dict[str, Any] = {
         "modality": modality,
         "tokens": [tokenizer_of(vlm).decode([token]) for token in prompt.tokens.tolist()],

@@ -2,8 +2,8 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from diptych.errors import InputError
 from diptych.grid import Scores
-from diptych.items import Contrast, Item, Modality, Split
+from diptych.items import Contrast, Item, Modality, Split, Task
 from diptych.layout import Layout
 from diptych.models.encode import AnswerTokens
 from diptych.result import Result
@@ -34,16 +34,12 @@ class Survey:
     def of(cls, run: Run) -> "Survey":
         result = run.get("accuracy")
         grids = run.grids(result)
-        answers = AnswerTokens(
-            dict(zip(run.task.answers, grids["answers"].tolist(), strict=True)), bool(grids["leading_space"])
-        )
         facts = {k: v for k, v in result.conditions.items() if k not in ("interval", "seed")}
-        return cls(run, answers, facts, grids)
+        return cls(run, answers_of(run.task, grids), facts, grids)
 
     def layout(self, modality: Modality) -> Layout:
         """The commonest layout of the discover split."""
-        spans = self._column(modality, "discover", "spans").tolist()
-        start, stop, length = Counter(map(tuple, spans)).most_common(1)[0][0]
+        start, stop, length, _ = self._commonest(modality)
         return Layout.of((start, stop), length)
 
     def contrasts(self, modality: Modality, split: Split, *, seed: int) -> "Selection[Contrast]":
@@ -53,17 +49,23 @@ class Survey:
         reasons = {
             "answered wrongly": lambda c: not right[c.clean.id],
             "answers share their first token": lambda c: tokens[c.clean.answer] == tokens[c.counterfactual.answer],
-            "prompt of a rarer layout": lambda c: not (fits[c.clean.id] and fits[c.counterfactual.id]),
+            "prompt of a rarer layout or picture shape": lambda c: not (fits[c.clean.id] and fits[c.counterfactual.id]),
         }
         everything = self.run.task.contrasts(modality, split, seed)
-        return self._select(modality, split, everything, reasons, seed)
+        chosen = self._select(modality, split, everything, reasons, seed)
+        alone = sum(item.has(modality) for item in self.run.task.split(split)) - len(everything)
+        return replace(chosen, dropped=chosen.dropped | {"no counterfactual": alone}) if alone else chosen
 
     def items(self, modality: Modality, split: Split) -> "Selection[Item]":
         """All items of the survey's layout, answered correctly or not."""
         fits = self._fits(modality, split)
         everything = [item for item in self.run.task.split(split) if item.has(modality)]
         return self._select(
-            modality, split, everything, {"prompt of a rarer layout": lambda item: not fits[item.id]}, 0
+            modality,
+            split,
+            everything,
+            {"prompt of a rarer layout or picture shape": lambda item: not fits[item.id]},
+            0,
         )
 
     def _select(
@@ -78,12 +80,17 @@ class Survey:
                 f"can be used; dropped: {dict(dropped)}. Expected at least 2. Use a model that does the task, more "
                 f"items, or answers that differ in their first token."
             )
-        return Selection(modality, split, self.layout(modality), tuple(kept), dict(dropped), seed)
+        return Selection(self.run.task, modality, split, self.layout(modality), tuple(kept), dict(dropped), seed)
 
     def _fits(self, modality: Modality, split: Split) -> dict[str, bool]:
-        layout = self.layout(modality)
-        wanted = [layout.data.start, layout.data.stop, layout.length]
+        wanted = list(self._commonest(modality))
         return {name: spans == wanted for name, spans in self._by_id(modality, split, "spans").items()}
+
+    def _commonest(self, modality: Modality) -> tuple[int, int, int, int]:
+        """Data start, data end, length and picture form of most discover prompts."""
+        rows = self._column(modality, "discover", "spans").tolist()
+        start, stop, length, form = Counter(map(tuple, rows)).most_common(1)[0][0]
+        return start, stop, length, form
 
     def _by_id(self, modality: Modality, split: Split, name: str) -> dict[str, Any]:
         ids = [item.id for item in self.run.task.split(split) if item.has(modality)]
@@ -102,6 +109,7 @@ class Survey:
 class Selection(Generic[Kind]):
     """What is used of one split, and what was dropped for which reason."""
 
+    task: Task
     modality: Modality
     split: Split
     layout: Layout
@@ -110,11 +118,13 @@ class Selection(Generic[Kind]):
     seed: int
 
     def units(self, batch_size: int, *, folds: int = 1) -> list[Unit]:
-        """Chunks of at most `batch_size`; with `folds`, no chunk crosses a fold (every `folds`-th one is in the same)."""
-        parts = [self.used[fold::folds] for fold in range(min(folds, len(self.used)))]
+        """Chunks of at most `batch_size`; none crosses one of `folds` parts, which divide no cluster."""
+        parts: dict[int, list[Kind]] = {fold: [] for fold in range(folds)}
+        for one in self.used:
+            parts[self.task.fold(one if isinstance(one, Item) else one.clean, folds)].append(one)
         return [
             Unit(f"{self.split}-fold{fold}-from{start}-of{batch_size}", (fold, part[start : start + batch_size]))
-            for fold, part in enumerate(parts)
+            for fold, part in parts.items()
             for start in range(0, len(part), batch_size)
         ]
 
@@ -124,13 +134,19 @@ class Selection(Generic[Kind]):
         return {f"n {self.split}": len(self.used), f"dropped {self.split}": drops}
 
 
+def answers_of(task: Task, grids: Mapping[str, Tensor]) -> AnswerTokens:
+    """The answers' first tokens, as `accuracy` stores them."""
+    tokens = dict(zip(task.answers, grids["answers"].tolist(), strict=True))
+    return AnswerTokens(tokens, bool(grids["leading_space"]))
+
+
 @dataclass(frozen=True, eq=False)
 class FoldScores:
     """A `discover` result's scores by fold of its contrasts, so that parts of them can be compared and resampled."""
 
     heads: Float[Tensor, "fold layer pos head"]
     neurons: Float[Tensor, "fold layer pos neuron"]
-    prompts: Int[Tensor, " fold"]
+    prompts: Int[Tensor, " fold"]  # how many contrasts each fold holds
     layout: Layout
     model: str
 
@@ -144,6 +160,10 @@ class FoldScores:
         """Mean over the prompts of the given folds (repeats count twice; all folds by default)."""
         chosen = range(len(self.prompts)) if folds is None else folds
         weights = torch.bincount(torch.tensor(list(chosen)), minlength=len(self.prompts)) * self.prompts
+        if not weights.any():
+            raise InputError(
+                f"Folds {list(chosen)} hold none of the {int(self.prompts.sum())} contrasts. Use more items per split."
+            )
         share = weights / weights.sum()
         heads, neurons = (torch.einsum("f,flpn->lpn", share, values) for values in (self.heads, self.neurons))
         return Scores(heads, neurons, self.layout, self.model)

@@ -1,6 +1,8 @@
 """Accuracy: is the task done worse from an image than from text? Every prompt of both panels."""
 
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -10,6 +12,8 @@ from torch import Tensor
 
 from diptych.errors import InputError
 from diptych.experiments._example import example
+from diptych.experiments._parameters import Seed
+from diptych.experiments._survey import answers_of
 from diptych.experiments._text import fixed, from_tensor, interval, model_facts, to_tensor
 from diptych.items import MODALITIES, SPLITS, Item, Modality, Split, Task
 from diptych.layout import Layout
@@ -23,24 +27,22 @@ VERSION = 1
 USES = ()
 
 
-def accuracy(run: Run, *, seed: int = 0) -> Finding:
+def accuracy(run: Run, *, seed: Seed = 0) -> Finding:
     """Share of prompts whose answer has the highest logit among the answer set, per panel and split.
 
     The other experiments read from it which prompts are answered correctly, their layouts, and the answers' first tokens.
     """
     ((_, tokens),) = run.map(find_answers, [Unit("all", run.task)], name="answers")
-    answers = AnswerTokens(
-        dict(zip(run.task.answers, tokens["tokens"].tolist(), strict=True)), bool(tokens["leading_space"])
-    )
+    answers = answers_of(run.task, tokens)
     _require_distinguishable(run.task, answers)
-    grids = {"answers": tokens["tokens"], "leading_space": tokens["leading_space"]}
+    grids = {"answers": tokens["answers"], "leading_space": tokens["leading_space"]}
     for modality in MODALITIES:
         for split in SPLITS:
             grids |= _answered(run, answers, modality, split)
     cells = {
         (m, s): grids[f"{m}.{s}.correct"].numpy() for m in MODALITIES for s in SPLITS if f"{m}.{s}.correct" in grids
     }
-    rows = [_row(run.task, modality, split, correct, seed) for (modality, split), correct in cells.items()]
+    rows = [accuracy_row(run.task, modality, split, correct, seed) for (modality, split), correct in cells.items()]
     facts = from_tensor(tokens["facts"])
     return Finding(
         summary=_summary(run.task, rows),
@@ -65,12 +67,15 @@ def find_answers(vlm: VLM, task: Task) -> dict[str, Tensor]:
     """First tokens of the task's answers, in its order, and what is to be known of the model."""
     found = answer_tokens(vlm, task)
     tokens = torch.tensor([found.tokens[answer] for answer in task.answers])
-    return {"tokens": tokens, "leading_space": torch.tensor(found.leading_space), "facts": to_tensor(model_facts(vlm))}
+    return {"answers": tokens, "leading_space": torch.tensor(found.leading_space), "facts": to_tensor(model_facts(vlm))}
 
 
 @torch.no_grad()
 def answer_items(vlm: VLM, items: Sequence[Item], *, modality: Modality, answers: AnswerTokens) -> dict[str, Tensor]:
-    """Per item: whether the answer wins among the answer set, its probability, the winner, and data start, end and length."""
+    """Per item: whether the answer wins among the answer set, its probability, the winner, and where the data lies.
+
+    `spans`: data start, data end, length and picture form.
+    """
     prompts = [encode_item(vlm, item, modality) for item in items]
     choices = answers.choices
     logits = torch.empty(len(items), len(choices))
@@ -87,7 +92,7 @@ def answer_items(vlm: VLM, items: Sequence[Item], *, modality: Modality, answers
         "correct": predicted == answers.of(items),
         "probability": probability,
         "predicted": predicted,
-        "spans": torch.tensor([[p.layout.data.start, p.layout.data.stop, p.layout.length] for p in prompts]),
+        "spans": torch.tensor([[p.layout.data.start, p.layout.data.stop, p.layout.length, p.form] for p in prompts]),
     }
 
 
@@ -103,15 +108,16 @@ def _answered(run: Run, answers: AnswerTokens, modality: Modality, split: Split)
 
 
 def _by_layout(prompts: Sequence[Prompt]) -> list[list[int]]:
-    rows: dict[Layout, list[int]] = {}
+    rows: dict[tuple[Layout, int], list[int]] = {}
     for row, prompt in enumerate(prompts):
-        rows.setdefault(prompt.layout, []).append(row)
+        rows.setdefault((prompt.layout, prompt.form), []).append(row)
     return list(rows.values())
 
 
-def _row(task: Task, modality: Modality, split: Split, correct: np.ndarray[Any, Any], seed: int) -> Row:
-    clusters = [item.cluster for item in task.split(split) if item.has(modality)]
-    found: Estimate = cluster_bootstrap(correct.astype(float), clusters, seed=seed)
+def accuracy_row(task: Task, modality: Modality, split: Split, correct: np.ndarray[Any, Any], seed: int) -> Row:
+    items = [item for item in task.split(split) if item.has(modality)]
+    found: Estimate = cluster_bootstrap(correct.astype(float), [item.cluster for item in items], seed=seed)
+    given = [item.answer for item in items]
     return {
         "panel": modality,
         "split": split,
@@ -120,14 +126,8 @@ def _row(task: Task, modality: Modality, split: Split, correct: np.ndarray[Any, 
         "high": found.high,
         "n": found.n,
         "right": int(correct.sum()),
-        "chance": _chance(task, split),
+        "commonest answer": max(map(given.count, set(given))) / len(given),
     }
-
-
-def _chance(task: Task, split: Split) -> float:
-    """Accuracy of always giving the split's commonest answer."""
-    given = [item.answer for item in task.split(split)]
-    return max(map(given.count, set(given))) / len(given)
 
 
 def _summary(task: Task, rows: Sequence[Row]) -> str:
@@ -135,7 +135,7 @@ def _summary(task: Task, rows: Sequence[Row]) -> str:
     if not test:
         raise InputError(f"Task '{task.name}' has an empty test split. It needs more items or more clusters.")
     said = [f"{fixed(r['accuracy'], 1, factor=100)}% from {p} {interval(r, 1, factor=100)}" for p, r in test.items()]
-    chance = fixed(next(iter(test.values()))["chance"], 1, factor=100)
+    chance = fixed(next(iter(test.values()))["commonest answer"], 1, factor=100)
     return f"On test, {task.name} is answered correctly {' and '.join(said)}; always giving the commonest answer: {chance}%."
 
 
@@ -144,26 +144,36 @@ def _notes(task: Task, cells: dict[tuple[Modality, Split], Any], answers: Answer
     if ("text", "test") in cells and ("image", "test") in cells and all(item.paired for item in task.split("test")):
         p = mcnemar(cells["text", "test"], cells["image", "test"])
         notes.append(f"Text against image on the same test items: McNemar p = {p:.2g}.")
-    shared = len(answers.tokens) - len(answers.choices)
+    uses = Counter(answers.tokens.values())
+    shared = sum(count for count in uses.values() if count > 1)
     if shared:
         notes.append(
-            f"{shared} of {len(answers.tokens)} answers share their first token with another: they are told apart no further."
+            f"{shared} of {len(answers.tokens)} answers share their first token with another one and are not told apart: "
+            f"giving either counts as right."
         )
     return notes
 
 
 def _bars(rows: Sequence[Row]) -> Bars:
-    panels = list(dict.fromkeys(row["panel"] for row in rows))
-    columns = {panel: [row for row in rows if row["panel"] == panel] for panel in panels}
+    cells = {(row["panel"], row["split"]): row for row in rows}
+    splits = [split for split in SPLITS if any((m, split) in cells for m in MODALITIES)]
+
+    def series(name: str, modality: Modality, *columns: str) -> Series:
+        some = [cells.get((modality, split), dict.fromkeys(columns)) for split in splits]
+        return Series(name, *(numbers(some, column) for column in columns))
+
+    panels = [m for m in MODALITIES if any((m, split) in cells for split in splits)]
+    commonest = [series(f"commonest answer, {m}", m, "commonest answer") for m in panels]
+    same = all(other.values == commonest[0].values for other in commonest)
     return Bars(
         title="Accuracy by panel and split",
-        caption="Share of prompts whose answer has the highest logit among the task's answers; bars are 95% intervals over clusters.",
+        caption="Share of prompts whose answer has the highest logit among the task's answers, beside that of always "
+        "giving the commonest answer; bars are 95% intervals over clusters.",
         x_title="split",
         y_title="accuracy",
-        categories=[str(row["split"]) for row in columns[panels[0]]],
+        categories=splits,
         series=[
-            Series(str(panel), numbers(some, "accuracy"), numbers(some, "low"), numbers(some, "high"))
-            for panel, some in columns.items()
+            *(series(m, m, "accuracy", "low", "high") for m in panels),
+            *([replace(commonest[0], name="commonest answer")] if same else commonest),
         ],
-        levels=[(float(rows[0]["chance"] or 0), "commonest answer")],
     )

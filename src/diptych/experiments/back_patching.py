@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from diptych.backpatch import Cell, back_patch, cells
+from diptych.experiments._parameters import Seed, Windows
 from diptych.experiments._survey import Survey
 from diptych.experiments._text import fixed, interval
 from diptych.items import MODALITIES, Item, Modality, Split
@@ -25,7 +26,7 @@ VERSION = 1
 USES = ("accuracy",)
 
 
-def back_patching(run: Run, *, windows: tuple[int, ...] = (1, 3, 5), seed: int = 0) -> Finding:
+def back_patching(run: Run, *, windows: Windows = (1, 3, 5), seed: Seed = 0) -> Finding:
     """Accuracy of all prompts under every cell (source, destination, window); text is the control.
 
     The best cell of a panel is chosen on *select* and reported on *test*; the best cell on *test* itself stands beside
@@ -38,7 +39,14 @@ def back_patching(run: Run, *, windows: tuple[int, ...] = (1, 3, 5), seed: int =
         found: dict[Split, _Outcomes] = {}
         for split in ("select", "test"):
             chosen = survey.items(modality, split)
-            work = partial(sweep, modality=modality, windows=windows, answers=survey.answers, layout=chosen.layout)
+            work = partial(
+                sweep,
+                modality=modality,
+                windows=windows,
+                answers=survey.answers,
+                layout=chosen.layout,
+                batch_size=run.batch_size,
+            )
             units = list(run.map(work, chosen.units(run.batch_size), name=f"{modality} {split}"))
             found[split] = _Outcomes.of([values for _, values in units], chosen.used)
             conditions |= {f"{key} {modality}": value for key, value in chosen.conditions().items()}
@@ -49,7 +57,7 @@ def back_patching(run: Run, *, windows: tuple[int, ...] = (1, 3, 5), seed: int =
         rows=rows,
         conditions=conditions
         | {"interval": "95% cluster bootstrap, 2000 draws", "null": "sign flips of clusters, best of all cells"},
-        figures=[_map(sweep, window) for sweep in sweeps.values() for window in windows if sweep.test.at(window)],
+        figures=[_map(sweep, window) for sweep in sweeps.values() for window in windows],
         notes=_notes(sweeps),
     )
 
@@ -63,13 +71,14 @@ def sweep(
     windows: Sequence[int],
     answers: AnswerTokens,
     layout: Layout,
+    batch_size: int,
 ) -> dict[str, Tensor]:
     """Whether each prompt is answered correctly, unpatched and under each cell."""
     _, items = payload
     call = vlm.capture(collate([encode_item(vlm, item, modality) for item in items]))
     score = partial(correct, answers=answers.of(items).to(vlm.device), choices=answers.choices)
     every = cells(len(vlm.layers), windows)
-    patched = [score(logits) for _, logits in back_patch(vlm, call, layout.data, every)]
+    patched = [score(logits) for _, logits in back_patch(vlm, call, layout.data, every, batch_size=batch_size)]
     return {
         "cells": torch.tensor([[cell.source, cell.destination, cell.window] for cell in every]),
         "base": score(vlm.run(call)).cpu(),
@@ -102,9 +111,11 @@ class _Outcomes:
         """The cell of the highest mean gain; ties go to the first (lowest destination, smallest window)."""
         return int(self.gains.mean(1).argmax())
 
-    def at(self, window: int) -> list[int]:
-        """Indices of the cells of one window."""
-        return [index for index, cell in enumerate(self.cells) if cell.window == window]
+    def index(self, cell: Cell) -> int | None:
+        """Where this cell, or the one that is the same intervention, is in the sweep; None if it is not."""
+        layers = max(other.source for other in self.cells) + 1
+        same = (i for i, other in enumerate(self.cells) if other.pairs(layers) == cell.pairs(layers))
+        return next(same, None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,10 +199,12 @@ def _map(sweep: _Sweep, window: int) -> Heatmap:
     """Gain on test by source and destination, in points."""
     gains = 100 * sweep.test.gains.mean(1)
     layers = max(cell.source for cell in sweep.test.cells) + 1
-    values: list[list[float | None]] = [[None] * layers for _ in range(layers)]
-    for index in sweep.test.at(window):
-        cell = sweep.test.cells[index]
-        values[cell.destination][cell.source] = float(gains[index])
+
+    def gain(destination: int, source: int) -> float | None:
+        index = sweep.test.index(Cell(destination, window, source)) if source > destination else None
+        return None if index is None else float(gains[index])
+
+    values = [[gain(destination, source) for source in range(layers)] for destination in range(layers)]
     chosen = sweep.test.cells[sweep.select.best()]
     return Heatmap(
         title=f"Back-patching, {sweep.modality}, window {window}",

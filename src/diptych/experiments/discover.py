@@ -1,5 +1,6 @@
 """Discover: which heads and neurons, at which positions, carry the task in one panel."""
 
+import inspect
 import json
 from functools import partial
 from typing import Any
@@ -9,7 +10,10 @@ import torch
 from torch import Tensor
 
 from diptych.attribution._integrate import Attribution
-from diptych.experiments._survey import Survey
+from diptych.batch import Batch
+from diptych.errors import InputError
+from diptych.experiments._parameters import Folds, MetricName, Options, Reduction, Seed
+from diptych.experiments._survey import FoldScores, Survey
 from diptych.grid import Scores
 from diptych.items import Contrast, Modality
 from diptych.layout import SEGMENTS, Layout
@@ -28,24 +32,31 @@ def discover(
     *,
     modality: Modality = "image",
     method: str = "ap_ig",
-    metric: str = "logit_diff",
-    reduction: str = "l1",
-    folds: int = 8,
-    seed: int = 0,
+    metric: MetricName = "logit_diff",
+    reduction: Reduction = "l1",
+    options: Options = {},  # noqa: B006 (read only; written into the identity)
+    folds: Folds = 8,
+    seed: Seed = 0,
 ) -> Finding:
     """Scores of all nodes on the discover split, over correctly answered prompts and their counterfactuals.
 
-    `folds`: the contrasts are dealt into this many parts whose mean scores are kept apart, so that other experiments
-    can compare halves and resample.
+    `options`: further arguments of the method, such as `{"rule": "right", "steps": 5}` for Paper A's AP-IG. `folds`: the
+    clusters are dealt into this many parts whose mean scores are kept apart, so that other experiments can compare
+    halves and resample.
     """
     survey = Survey.of(run)
     chosen = survey.contrasts(modality, "discover", seed=seed)
     work = partial(
-        score, method=method, metric=metric, reduction=reduction, answers=survey.answers, layout=chosen.layout
+        score,
+        method=method,
+        arguments={"metric": metric, "reduction": reduction} | options,
+        answers=survey.answers,
+        layout=chosen.layout,
     )
     found = list(run.map(work, chosen.units(run.batch_size, folds=folds)))
-    grids = _by_fold([values for _, values in found])
-    scores = _mean(grids, chosen.layout, str(survey.conditions["model_digest"]))
+    grids = _by_fold([values for _, values in found], folds)
+    model = str(survey.conditions["model_digest"])
+    scores = FoldScores(grids["heads"], grids["neurons"], grids["prompts"], chosen.layout, model).mean()
     completeness = torch.cat([values["completeness"] for _, values in found]).numpy()
     steps = torch.cat([values["steps"] for _, values in found]).numpy()
     return Finding(
@@ -53,16 +64,17 @@ def discover(
         rows=_rows(modality, scores),
         conditions=survey.conditions
         | chosen.conditions()
-        | {"method": method, "metric": metric, "reduction": reduction, "seed": seed, "folds": len(grids["prompts"])}
-        | {"layout": json.dumps(chosen.layout.to_json())}
+        | {"method": method, "metric": metric, "reduction": reduction, "options": json.dumps(options)}
+        | {"seed": seed, "folds": folds, "layout": json.dumps(chosen.layout.to_json())}
         | {
             "gradient points (mean)": float(steps.mean()),
             "completeness error (median)": float(np.median(completeness)),
         },
         figures=[_map(kind, modality, scores) for kind in ("heads", "neurons")],
         notes=[
-            f"The integral's completeness error is {np.median(completeness):.1%} in the median and {np.quantile(completeness, 0.9):.1%} "
-            f"at the 90th percentile of prompts, with {steps.mean():.1f} gradient points on average.",
+            f"The integral's completeness error is {np.median(completeness):.1%} in the median and "
+            f"{np.quantile(completeness, 0.9):.1%} at the 90th percentile of prompts, with {steps.mean():.1f} gradient "
+            f"points on average.",
             "Scores rank nodes; how much a node matters by itself is measured by exact patching.",
         ],
         grids=grids,
@@ -74,15 +86,14 @@ def score(
     payload: tuple[int, list[Contrast]],
     *,
     method: str,
-    metric: str,
-    reduction: str,
+    arguments: Options,
     answers: AnswerTokens,
     layout: Layout,
 ) -> dict[str, Tensor]:
     """Mean scores of one chunk of contrasts, with its fold, its size and its completeness."""
     fold, contrasts = payload
     (batch,) = encode(vlm, contrasts, answers, batch_size=len(contrasts), layout=layout).batches
-    found: Attribution = find("attribution", method)(vlm, batch, metric=metric, reduction=reduction)
+    found = _attribute(method, vlm, batch, arguments)
     return {
         "heads": found.scores.heads.float(),
         "neurons": found.scores.neurons.float(),
@@ -93,23 +104,26 @@ def score(
     }
 
 
-def _by_fold(units: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """Stack the mean scores of each fold: [fold, layer, pos, node]."""
-    folds = sorted({int(unit["fold"]) for unit in units})
-    parts = [[unit for unit in units if int(unit["fold"]) == fold] for fold in folds]
-    prompts = torch.tensor([sum(int(unit["prompts"]) for unit in part) for part in parts])
-    means = {kind: [sum(u[kind] * u["prompts"] for u in part) for part in parts] for kind in ("heads", "neurons")}
-    stacked = {
-        kind: torch.stack([total / n for total, n in zip(totals, prompts, strict=True)])
-        for kind, totals in means.items()
-    }
-    return stacked | {"prompts": prompts}
+def _attribute(method: str, vlm: VLM, batch: Batch, arguments: Options) -> Attribution:
+    function = find("attribution", method)
+    known = list(inspect.signature(function).parameters)[2:]
+    unknown = sorted(set(arguments) - set(known))
+    if unknown:
+        raise InputError(f"Method '{method}' has no option {unknown[0]!r}. Known: {', '.join(known)}.")
+    found: Attribution = function(vlm, batch, **arguments)
+    return found
 
 
-def _mean(grids: dict[str, Tensor], layout: Layout, model: str) -> Scores:
-    share = grids["prompts"] / grids["prompts"].sum()
-    heads, neurons = (torch.einsum("f,flpn->lpn", share, grids[kind]) for kind in ("heads", "neurons"))
-    return Scores(heads, neurons, layout, model)
+def _by_fold(units: list[dict[str, Tensor]], folds: int) -> dict[str, Tensor]:
+    """Stack the mean scores of each fold, [fold, layer, pos, node]; a fold without contrasts scores 0."""
+    prompts = torch.zeros(folds, dtype=torch.int64)
+    totals = {kind: torch.zeros(folds, *units[0][kind].shape) for kind in ("heads", "neurons")}
+    for unit in units:
+        prompts[unit["fold"]] += unit["prompts"]
+        for kind, total in totals.items():
+            total[unit["fold"]] += unit[kind] * unit["prompts"]
+    weights = prompts.clamp_min(1).view(-1, 1, 1, 1)
+    return {kind: total / weights for kind, total in totals.items()} | {"prompts": prompts}
 
 
 def _rows(modality: Modality, scores: Scores) -> list[Row]:

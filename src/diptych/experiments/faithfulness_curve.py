@@ -1,18 +1,25 @@
 """Faithfulness curve: how small a circuit still does the task, chosen on select and reported on test."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from diptych.batch import Batch
 from diptych.errors import InputError
-from diptych.experiments._survey import FoldScores, Survey
+from diptych.experiments._parameters import Count, MetricName, Options, Seed, Share, Sizes
+from diptych.experiments._survey import FoldScores, Selection, Survey
 from diptych.experiments._text import fixed, interval
-from diptych.faithfulness import Array, cmd, cpr, minimal_size
+from diptych.faithfulness import MIB_SIZES, Array, cmd, cpr, minimal_size
 from diptych.grid import Scores
 from diptych.interventions import run_circuits
 from diptych.items import Contrast, Modality, Split
+from diptych.metrics import Metric
 from diptych.metrics import metric as find_metric
 from diptych.models.encode import AnswerTokens, encode
 from diptych.models.vlm import VLM
@@ -29,20 +36,23 @@ def faithfulness_curve(
     run: Run,
     *,
     modality: Modality = "image",
-    sizes: tuple[float, ...] = SIZES,
-    threshold: float = 0.8,
-    metric: str = "logit_diff",
-    random_circuits: int = 3,
-    seed: int = 0,
+    sizes: Sizes = SIZES,
+    threshold: Share = 0.8,
+    metric: MetricName = "logit_diff",
+    random_circuits: Count = 3,
+    discovery: Options = {},  # noqa: B006 (read only; written into the identity)
+    seed: Seed = 0,
 ) -> Finding:
     """F = (m(circuit) − m(empty))/(m(model) − m(empty)) over circuit size, everything outside counterfactual.
 
     The minimal circuit is the smallest size whose F on *select*, and that of all larger sizes, is at least `threshold`.
+    `discovery`: parameters of `discover` that differ from their defaults, such as `{"method": "ap"}`.
     """
-    if list(sizes) != sorted(set(sizes)) or not sizes or sizes[-1] != 1:
+    if list(sizes) != sorted(set(sizes)) or sizes[-1] != 1:
         raise InputError(f"sizes are {sizes}; expected increasing fractions that end with 1.0.")
     survey = Survey.of(run)
-    scores = FoldScores.of(run, run.get("discover", modality=modality, metric=metric, seed=seed)).mean()
+    found = run.get("discover", modality=modality, **({"metric": metric, "seed": seed} | discovery))
+    scores = FoldScores.of(run, found).mean()
     work = partial(
         measure,
         scores=scores,
@@ -50,31 +60,36 @@ def faithfulness_curve(
         metric=metric,
         answers=survey.answers,
         seed=seed,
+        batch_size=run.batch_size,
     )
-    splits: dict[Split, _Measured] = {}
-    conditions = survey.conditions | {
-        "metric": metric,
-        "ablation": "counterfactual",
-        "threshold": threshold,
-        "seed": seed,
-    }
-    random: dict[Split, int] = {"select": 0, "test": random_circuits}
-    for split, draws in random.items():
-        chosen = survey.contrasts(modality, split, seed=seed)
-        units = chosen.units(run.batch_size)
-        found = [values for _, values in run.map(partial(work, random_circuits=draws), units, name=split)]
-        splits[split] = _Measured(found, [contrast.clean.cluster for contrast in chosen.used], seed)
-        conditions |= chosen.conditions()
-    select = [splits["select"].estimate(index).value for index in range(len(sizes))]
-    size = minimal_size(sizes, select, threshold)
-    rows = [_row(modality, sizes, index, select, splits["test"]) for index in range(len(sizes))]
+    draws: dict[Split, int] = {"select": 0, "test": random_circuits}
+    chosen = {split: survey.contrasts(modality, split, seed=seed) for split in draws}
+    splits = {split: _measured(run, work, chosen[split], draws[split]) for split in draws}
+    size = choose(sizes, splits, threshold)
+    rows = [_row(modality, sizes, index, splits) for index in range(len(sizes))]
     return Finding(
         summary=_summary(run.task.name, modality, threshold, rows[sizes.index(size)] if size is not None else None),
         rows=rows,
-        conditions=conditions
+        conditions=survey.conditions
+        | chosen["select"].conditions()
+        | chosen["test"].conditions()
+        | {"metric": metric, "ablation": "counterfactual", "threshold": threshold, "seed": seed}
+        | {"ranked by": f"{found.conditions['method']}, {found.conditions['reduction']}"}
         | {"minimal size": size, "selected on": "select", "interval": "95% cluster bootstrap, 2000 draws"},
-        figures=[_curves(modality, sizes, rows, select, size, threshold)],
-        notes=_notes(sizes, rows, splits["test"]),
+        figures=[_curves(modality, metric, sizes, rows, size, threshold)],
+        notes=_notes(sizes, splits),
+    )
+
+
+def choose(sizes: Sequence[float], splits: "Mapping[Split, Measured]", threshold: float) -> float | None:
+    """The minimal size, from the select split alone."""
+    return minimal_size(sizes, [splits["select"].estimate(index).value for index in range(len(sizes))], threshold)
+
+
+def _measured(run: Run, work: Callable[..., dict[str, Tensor]], chosen: Selection[Contrast], draws: int) -> "Measured":
+    units = run.map(partial(work, random_circuits=draws), chosen.units(run.batch_size), name=chosen.split)
+    return Measured.of(
+        [values for _, values in units], [contrast.clean.cluster for contrast in chosen.used], chosen.seed
     )
 
 
@@ -88,25 +103,26 @@ def measure(
     metric: str,
     answers: AnswerTokens,
     seed: int,
+    batch_size: int,
 ) -> dict[str, Tensor]:
     """The metric of each prompt for the model, the empty circuit, the circuit of each size, and random ones of each size."""
     _, contrasts = payload
     (batch,) = encode(vlm, contrasts, answers, batch_size=len(contrasts), layout=scores.layout).batches
-    measured = find_metric(metric)
-
-    def value(logits: Tensor) -> Tensor:
-        return measured(logits, batch.answers, batch.counter_answers)
-
     with torch.no_grad():
-        clean = vlm.capture(batch.clean)
-        model = value(vlm.run(clean))
+        call = vlm.capture(batch.clean)
+        clean = vlm.run(call)
         with vlm.record() as recording:
-            empty = value(vlm.run(vlm.capture(batch.counterfactual)))
-    rankings = [scores, *(random_scores(scores, seed + draw) for draw in range(random_circuits))]
-    circuits = [ranking.top(size) for ranking in rankings for size in sizes]
-    logits = run_circuits(vlm, clean, circuits, recording.activations())
-    values = torch.stack([value(some) for some in logits]).unflatten(0, (len(rankings), len(sizes)))
-    return {"model": model, "empty": empty, "circuit": values[0], "random": values[1:]}
+            counterfactual = vlm.run(vlm.capture(batch.counterfactual))
+    value = partial(_value, find_metric(metric), batch, clean)
+    drawn = (random_scores(scores, seed + draw) for draw in range(random_circuits))
+    circuits = (ranking.top(size) for ranking in chain([scores], drawn) for size in sizes)
+    logits = run_circuits(vlm, call, circuits, recording.activations(), batch_size=batch_size)
+    values = torch.stack([value(some) for some in logits]).unflatten(0, (1 + random_circuits, len(sizes)))
+    return {"model": value(clean), "empty": value(counterfactual), "circuit": values[0], "random": values[1:]}
+
+
+def _value(metric: Metric, batch: Batch, clean: Tensor, logits: Tensor) -> Tensor:
+    return metric(logits, batch.answers, batch.counter_answers, clean)
 
 
 def random_scores(scores: Scores, seed: int) -> Scores:
@@ -116,15 +132,24 @@ def random_scores(scores: Scores, seed: int) -> Scores:
     return drawn.without("prefix")
 
 
-class _Measured:
-    """The measurements of one split, prompts in order."""
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """The metric of one split's prompts: of the model and the empty circuit [n], of circuits [size, n], of random ones
+    [draw, size, n]."""
 
-    def __init__(self, units: Sequence[dict[str, Tensor]], clusters: Sequence[str], seed: int) -> None:
-        self.model, self.empty, self.circuit, self.random = (
-            torch.cat([unit[name] for unit in units], -1).double().numpy()
-            for name in ("model", "empty", "circuit", "random")
-        )
-        self.clusters, self.seed = clusters, seed
+    model: Array
+    empty: Array
+    circuit: Array
+    random: Array
+    clusters: Sequence[str]
+    seed: int
+
+    @classmethod
+    def of(cls, units: Sequence[dict[str, Tensor]], clusters: Sequence[str], seed: int) -> "Measured":
+        def joined(name: str) -> Array:
+            return torch.cat([unit[name] for unit in units], -1).double().cpu().numpy()
+
+        return cls(joined("model"), joined("empty"), joined("circuit"), joined("random"), clusters, seed)
 
     def estimate(self, size: int) -> Estimate:
         """Ratio of means with its interval."""
@@ -134,13 +159,20 @@ class _Measured:
         """Mean of per-prompt ratios (Paper A), and how many denominators are near 0."""
         return mean_of_ratios(self.circuit[size] - self.empty, self.model - self.empty, self.clusters, seed=self.seed)
 
+    def median(self, size: int) -> float:
+        """Median of per-prompt ratios whose denominator is not 0."""
+        total = self.model - self.empty
+        return float(np.median((self.circuit[size] - self.empty)[total != 0] / total[total != 0]))
+
     def random_mean(self, size: int) -> float:
-        """Ratio of means of random circuits, mean over draws."""
-        drawn: Array = self.random[:, size]
-        return float((drawn - self.empty).mean() / (self.model - self.empty).mean())
+        """Ratio of means of random circuits over all draws; nan where that of the circuit is."""
+        if math.isnan(self.estimate(size).value):
+            return math.nan
+        return float((self.random[:, size] - self.empty).mean() / (self.model - self.empty).mean())
 
 
-def _row(modality: Modality, sizes: Sequence[float], index: int, select: Sequence[float], test: _Measured) -> Row:
+def _row(modality: Modality, sizes: Sequence[float], index: int, splits: Mapping[Split, Measured]) -> Row:
+    test, select = splits["test"], splits["select"]
     found, (ratios, near_zero) = test.estimate(index), test.per_prompt(index)
     return {
         "panel": modality,
@@ -148,11 +180,14 @@ def _row(modality: Modality, sizes: Sequence[float], index: int, select: Sequenc
         "faithfulness": found.value,
         "low": found.low,
         "high": found.high,
-        "on select": select[index],
-        "mean of ratios": ratios.value,
-        "denominators near 0": near_zero,
-        "random circuits": test.random_mean(index),
         "n": found.n,
+        "on select": select.estimate(index).value,
+        "random circuits": test.random_mean(index),
+        "mean of ratios": ratios.value,
+        "its low": ratios.low,
+        "its high": ratios.high,
+        "median of ratios": test.median(index),
+        "denominators near 0": near_zero,
     }
 
 
@@ -168,35 +203,42 @@ def _summary(task: str, modality: Modality, threshold: float, row: Row | None) -
     )
 
 
-def _notes(sizes: Sequence[float], rows: Sequence[Row], test: _Measured) -> list[str]:
-    values = [float(test.estimate(index).value) for index in range(len(sizes))]
+def _notes(sizes: Sequence[float], splits: Mapping[Split, Measured]) -> list[str]:
+    test = splits["test"]
     denominators = test.model - test.empty
-    reason = test.estimate(0).reason
+    reasons = {split: measured.estimate(0).reason for split, measured in splits.items()}
     return [
-        *([f"Faithfulness is not defined on test: {reason}."] if reason else []),
-        f"CPR (area of F over size) {cpr(sizes, values):.3f}; CMD (area of |1 − F|) {cmd(sizes, values):.3f}; ranked by absolute scores.",
+        *(f"Faithfulness is not defined on {split}: {reason}." for split, reason in reasons.items() if reason),
+        _areas({size: test.estimate(index).value for index, size in enumerate(sizes)}),
         f"The denominator m(model) − m(empty) is {denominators.mean():.2f} on average (smallest {denominators.min():.2f}).",
-        "The empty circuit is the counterfactual run itself.",
+        "The empty circuit is the counterfactual run itself. Random circuits are drawn outside the prefix.",
     ]
 
 
+def _areas(faithfulness: Mapping[float, float]) -> str:
+    """CPR and CMD, which are defined over the sizes of the MIB benchmark alone."""
+    if not set(MIB_SIZES) <= set(faithfulness):
+        return f"CPR and CMD need the sizes {', '.join(map(str, MIB_SIZES))}."
+    values = [faithfulness[size] for size in MIB_SIZES]
+    return (
+        f"Over the ten sizes of MIB, CPR (area of F over size) is {fixed(cpr(MIB_SIZES, values), 3)} and CMD (area of "
+        f"|1 − F|) {fixed(cmd(MIB_SIZES, values), 3)}."
+    )
+
+
 def _curves(
-    modality: Modality,
-    sizes: Sequence[float],
-    rows: Sequence[Row],
-    select: Sequence[float],
-    size: float | None,
-    threshold: float,
+    modality: Modality, metric: str, sizes: Sequence[float], rows: Sequence[Row], size: float | None, threshold: float
 ) -> Curves:
     return Curves(
         title=f"Faithfulness by circuit size, {modality}",
-        caption="Share of the model's logit difference that the circuit keeps on test prompts; the band is a 95% interval over clusters.",
+        caption=f"Share of the model's effect ({metric}, clean against counterfactual) that the circuit keeps on test "
+        "prompts; the band is a 95% interval over clusters.",
         x_title="circuit size (share of all nodes)",
         y_title="faithfulness",
         x=list(sizes),
         series=[
             Series("test", numbers(rows, "faithfulness"), numbers(rows, "low"), numbers(rows, "high")),
-            Series("select", list(select)),
+            Series("select", numbers(rows, "on select")),
             Series("random circuits, test", numbers(rows, "random circuits")),
         ],
         log_x=True,

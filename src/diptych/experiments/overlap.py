@@ -3,59 +3,69 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from diptych.compare import SEGMENTS, Overlap, ceiling, normalised, overlaps
+from diptych.compare import SEGMENTS, Overlap, ceiling, overlaps
 from diptych.errors import InputError
+from diptych.experiments._parameters import Count, MetricName, Options, Seed, Share
 from diptych.experiments._survey import FoldScores, Survey
 from diptych.experiments._text import fixed
-from diptych.grid import Circuit
-from diptych.items import MODALITIES
+from diptych.grid import KINDS, Circuit
+from diptych.items import MODALITIES, Modality
 from diptych.result import Bars, Row, Series, numbers
 from diptych.run import Finding, Run
 
 VERSION = 1
 USES = ("accuracy", "discover", "faithfulness_curve")
+BOTH = "both"
+
+Draws = NDArray[np.float64]
 
 
 def overlap(
     run: Run,
     *,
-    threshold: float = 0.8,
-    metric: str = "logit_diff",
-    draws: int = 1000,
-    resamples: int = 200,
-    seed: int = 0,
+    threshold: Share = 0.8,
+    metric: MetricName = "logit_diff",
+    discovery: Options = {},  # noqa: B006 (read only; written into the identity)
+    draws: Count = 1000,
+    resamples: Count = 200,
+    seed: Seed = 0,
 ) -> Finding:
     """nIoU of the two minimal circuits per segment and node kind: 0 for random circuits of the same size, 1 for identical ones.
 
-    `draws`: random circuits for the null. `resamples`: bootstrap draws of the discover folds for the interval.
+    `discovery`: parameters of `discover` that differ from their defaults. `draws`: random circuits for the null.
+    `resamples`: bootstrap draws of the discover folds for the interval.
     """
     survey = Survey.of(run)
-    panels = tuple(_Panel.of(run, modality, threshold, metric, seed) for modality in MODALITIES)
+    panels = tuple(Panel.of(run, modality, threshold, metric, discovery, seed) for modality in MODALITIES)
     text, image = panels
-    found = overlaps(text.circuit(), image.circuit())
-    halves = [overlaps(panel.circuit(panel.half(0)), panel.circuit(panel.half(1))) for panel in panels]
-    across = [overlaps(a.circuit(a.half(0)), b.circuit(b.half(1))) for a, b in (panels, panels[::-1])]
-    resampled = _resample(panels, resamples, seed)
+    comparison = Comparison(
+        whole=overlaps(text.circuit(), image.circuit()),
+        halves=[overlaps(panel.circuit(panel.half(0)), panel.circuit(panel.half(1))) for panel in panels],
+        across=[overlaps(a.circuit(a.half(0)), b.circuit(b.half(1))) for a, b in (panels, panels[::-1])],
+        resampled=resample(panels, resamples, seed),
+    )
     rows = [
-        _row(found[i], resampled[:, i], [h[i] for h in halves], [a[i] for a in across], draws, seed)
-        for i in range(len(found))
+        comparison.row(segment, kinds, draws, seed)
+        for segment in SEGMENTS
+        for kinds in ((KINDS[0],), (KINDS[1],), KINDS)
     ]
     return Finding(
         summary=_summary(run.task.name, rows, panels),
         rows=rows,
         conditions=survey.conditions
-        | {f"size {panel.modality}": panel.size for panel in panels}
-        | {f"n discover {panel.modality}": int(panel.scores.prompts.sum()) for panel in panels}
+        | {f"{name} {panel.modality}": value for panel in panels for name, value in panel.conditions.items()}
         | {"split": "discover (circuits), select (sizes)", "null": f"{draws} matched random circuits", "seed": seed}
-        | {"interval": f"95% bootstrap over {len(text.scores.prompts)} folds of contrasts, {resamples} draws"},
+        | {"interval": f"95% bootstrap over {len(text.scores.prompts)} folds of clusters, {resamples} draws"},
         figures=[_bars(rows)],
         notes=[
             "Data: positions are dropped, a head or neuron counts if it is in the circuit at any data position. "
             "Query and generation: positions are matched.",
-            "Split halves: circuits of the same size found on disjoint halves of one panel's contrasts; "
+            "Split halves: circuits of the same size found on halves of one panel's contrasts that share no prompt; "
             "two panels cannot be expected to agree better than that.",
             "Resampled folds hold fewer different prompts than the whole, so the interval tends to lie below the value.",
             *_undefined(rows),
@@ -64,111 +74,137 @@ def overlap(
 
 
 @dataclass(frozen=True, eq=False)
-class _Panel:
+class Panel:
     """One panel's scores and the size of its minimal circuit."""
 
-    modality: str
+    modality: Modality
     scores: FoldScores
     size: float
+    conditions: dict[str, Any]
 
     @classmethod
-    def of(cls, run: Run, modality: str, threshold: float, metric: str, seed: int) -> "_Panel":
-        scores = FoldScores.of(run, run.get("discover", modality=modality, metric=metric, seed=seed))
-        curve = run.get("faithfulness_curve", modality=modality, threshold=threshold, metric=metric, seed=seed)
+    def of(cls, run: Run, modality: Modality, threshold: float, metric: str, discovery: Options, seed: int) -> "Panel":
+        found = run.get("discover", modality=modality, **({"metric": metric, "seed": seed} | discovery))
+        shared = {"threshold": threshold, "metric": metric, "discovery": discovery, "seed": seed}
+        curve = run.get("faithfulness_curve", modality=modality, **shared)
         size = curve.conditions["minimal size"]
         if size is None:
             raise InputError(
-                f"There is no {modality} circuit to compare: {curve.summary} Lower the threshold, or use a model that does the task."
+                f"There is no {modality} circuit to compare: {curve.summary} Lower the threshold, or use a model that "
+                f"does the task."
             )
-        return cls(modality, scores, float(size))
+        told = {name: found.conditions[name] for name in ("n discover", "dropped discover")}
+        return cls(modality, FoldScores.of(run, found), float(size), {"size": size} | told)
 
     def circuit(self, folds: Sequence[int] | None = None) -> Circuit:
         """The minimal circuit, from all or some folds."""
         return self.scores.mean(folds).top(self.size)
 
     def half(self, which: int) -> list[int]:
-        """Every second fold."""
+        """Every second fold: the two halves share no prompt, nor do they with the other panel's other half."""
         return list(range(which, len(self.scores.prompts), 2))
 
 
-def _resample(
-    panels: Sequence[_Panel], resamples: int, seed: int
-) -> "np.ndarray[tuple[int, int], np.dtype[np.float64]]":
-    """nIoU [draw, segment·kind] of circuits found on resampled folds."""
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Overlaps of the whole circuits, within each panel's halves, across panels and halves, and resampled.
+
+    `resampled`: nIoU [draw, overlap], in the order of `whole`.
+    """
+
+    whole: Sequence[Overlap]
+    halves: Sequence[Sequence[Overlap]]
+    across: Sequence[Sequence[Overlap]]
+    resampled: Draws
+
+    def row(self, segment: str, kinds: Sequence[str], draws: int, seed: int) -> Row:
+        """One row of the table: a node kind, or the mean of both kinds where defined."""
+        chosen = [i for i, part in enumerate(self.whole) if part.segment == segment and part.kind in kinds]
+        found = [self.whole[i] for i in chosen]
+        null = _mean([_shuffled(part.null(draws, seed), seed + i) for i, part in enumerate(found)])
+        resampled = _mean([self.resampled[:, i] for i in chosen])
+        value = float(_mean([np.array([part.niou]) for part in found])[0])
+        within = [float(_mean([np.array([half[i].niou]) for i in chosen])[0]) for half in self.halves]
+        return {
+            "segment": segment,
+            "kind": kinds[0] if len(kinds) == 1 else BOTH,
+            "nodes text": sum(part.pairs[-1].a for part in found),
+            "nodes image": sum(part.pairs[0].b for part in found),
+            "IoU": float(np.mean([part.iou for part in found])),
+            "expected IoU": float(np.mean([part.expected for part in found])),
+            "nIoU": value,
+            "low": _quantile(resampled, 0.025),
+            "high": _quantile(resampled, 0.975),
+            "null 95%": _quantile(null, 0.95),
+            "percentile in null": float((null < value).mean()) if math.isfinite(value) else math.nan,
+            "split half text": within[0],
+            "split half image": within[1],
+            "of ceiling": float(_mean([np.array([self._ceiling(i)]) for i in chosen])[0]),
+        }
+
+    def _ceiling(self, index: int) -> float:
+        across = [part[index] for part in self.across]
+        iou, expected = (float(np.mean([getattr(part, name) for part in across])) for name in ("iou", "expected"))
+        text, image = (half[index].iou for half in self.halves)
+        return ceiling(iou, text, image, expected)
+
+
+def resample(panels: Sequence[Panel], resamples: int, seed: int) -> Draws:
+    """nIoU [draw, overlap] of circuits found on resampled folds, the same folds in both panels."""
     chance = np.random.default_rng(seed)
-    drawn = []
-    for _ in range(resamples):
-        a, b = (p.circuit(chance.integers(len(p.scores.prompts), size=len(p.scores.prompts)).tolist()) for p in panels)
-        drawn.append([found.niou for found in overlaps(a, b)])
-    return np.array(drawn)
+    folds = [fold for fold in range(len(panels[0].scores.prompts)) if all(p.scores.prompts[fold] > 0 for p in panels)]
+    picks = [chance.choice(folds, size=len(folds)).tolist() for _ in range(resamples)]
+    return np.array([[part.niou for part in overlaps(*(panel.circuit(pick) for panel in panels))] for pick in picks])
 
 
-def _row(
-    found: Overlap,
-    resampled: "np.ndarray[tuple[int], np.dtype[np.float64]]",
-    halves: Sequence[Overlap],
-    across: Sequence[Overlap],
-    draws: int,
-    seed: int,
-) -> Row:
-    null = found.null(draws, seed)
-    low, high = np.nanquantile(resampled, [0.025, 0.975]) if np.isfinite(resampled).any() else (np.nan, np.nan)
-    within = [normalised(half.iou, half.expected) for half in halves]
-    expected = float(np.mean([part.expected for part in across]))
-    return {
-        "segment": found.segment,
-        "kind": found.kind,
-        "nodes text": found.pairs[-1].a,
-        "nodes image": found.pairs[0].b,
-        "IoU": found.iou,
-        "expected IoU": found.expected,
-        "nIoU": found.niou,
-        "low": float(low),
-        "high": float(high),
-        "null 95%": float(np.nanquantile(null, 0.95)) if np.isfinite(null).any() else None,
-        "percentile in null": float((null < found.niou).mean()) if np.isfinite(found.niou) else None,
-        "split half text": within[0],
-        "split half image": within[1],
-        "of ceiling": ceiling(float(np.mean([part.iou for part in across])), halves[0].iou, halves[1].iou, expected),
-    }
+def _mean(columns: Sequence[Draws]) -> Draws:
+    """Mean over node kinds, leaving out those where it is undefined."""
+    stacked = np.stack(columns)
+    defined = np.isfinite(stacked)
+    total = np.where(defined, stacked, 0).sum(0)
+    return np.where(defined.any(0), total / np.maximum(defined.sum(0), 1), math.nan)
 
 
-def _segment(rows: Sequence[Row], segment: str, column: str) -> float:
-    """Mean over heads and neurons, where defined."""
-    values = numbers([row for row in rows if row["segment"] == segment], column)
-    defined = [value for value in values if value is not None and math.isfinite(value)]
-    return float(np.mean(defined)) if defined else math.nan
+def _shuffled(draws: Draws, seed: int) -> Draws:
+    """Heads and neurons of random circuits are drawn independently."""
+    return np.random.default_rng(seed).permutation(draws)
+
+
+def _quantile(draws: Draws, level: float) -> float:
+    defined = draws[np.isfinite(draws)]
+    return float(np.quantile(defined, level)) if defined.size else math.nan
+
+
+def _both(rows: Sequence[Row]) -> list[Row]:
+    return [row for row in rows if row["kind"] == BOTH]
 
 
 def _undefined(rows: Sequence[Row]) -> list[str]:
     """A note on what has no overlap above chance, if anything."""
-    names = [f"{row['segment']} {row['kind']}" for row in rows if not math.isfinite(numbers([row], "nIoU")[0] or 0)]
+    names = [f"{row['segment']} {row['kind']}" for row in rows if math.isnan(numbers([row], "nIoU")[0] or 0)]
     said = "Both circuits hold all of, or neither holds any of: "
     return [said + ", ".join(names) + ". Their nIoU is undefined and left out of the means."] if names else []
 
 
-def _summary(task: str, rows: Sequence[Row], panels: Sequence[_Panel]) -> str:
-    said = ", ".join(f"{segment} {fixed(_segment(rows, segment, 'nIoU'))}" for segment in SEGMENTS)
+def _summary(task: str, rows: Sequence[Row], panels: Sequence[Panel]) -> str:
+    said = ", ".join(f"{row['segment']} {fixed(row['nIoU'])}" for row in _both(rows))
     sizes = " and ".join(f"{panel.size:.1%} ({panel.modality})" for panel in panels)
     return f"Circuits of {task} of {sizes} of the nodes share, above chance (nIoU, mean of heads and neurons): {said}."
 
 
 def _bars(rows: Sequence[Row]) -> Bars:
-    def series(name: str, column: str, low: str | None = None, high: str | None = None) -> Series:
-        bounds = [[_segment(rows, s, bound) for s in SEGMENTS] for bound in (low, high) if bound is not None]
-        return Series(name, [_segment(rows, s, column) for s in SEGMENTS], *bounds)
-
+    both = _both(rows)
     return Bars(
         title="Overlap of the text and the image circuit",
         caption="nIoU per segment, mean of heads and neurons: 0 for random circuits of the same sizes, 1 for identical "
         "circuits. Bars: 95% bootstrap over folds.",
         x_title="segment",
         y_title="nIoU",
-        categories=list(SEGMENTS),
+        categories=[str(row["segment"]) for row in both],
         series=[
-            series("text and image", "nIoU", "low", "high"),
-            series("halves of text", "split half text"),
-            series("halves of image", "split half image"),
-            series("random, 95th percentile", "null 95%"),
+            Series("text and image", *(numbers(both, column) for column in ("nIoU", "low", "high"))),
+            Series("halves of text", numbers(both, "split half text")),
+            Series("halves of image", numbers(both, "split half image")),
+            Series("random, 95th percentile", numbers(both, "null 95%")),
         ],
     )

@@ -1,5 +1,6 @@
 """Encoding: items to prompts through the model's own chat template, with the layout found from tokens (methods §2–3)."""
 
+import zlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from diptych.items import Contrast, Item, Modality, Task
 from diptych.layout import Layout
 from diptych.models.vlm import VLM
 
+PER_TOKEN = ("input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids")
+
 
 @dataclass(frozen=True, eq=False)
 class Prompt:
@@ -27,6 +30,13 @@ class Prompt:
     @property
     def tokens(self) -> Tensor:
         return self.inputs["input_ids"][0]
+
+    @property
+    def form(self) -> int:
+        """A number that differs if pictures differ in shape or grid: such prompts share no batch and no contrast."""
+        other = sorted((name, value) for name, value in self.inputs.items() if name not in PER_TOKEN)
+        said = [(name, value.shape, value.tolist() if not value.is_floating_point() else "") for name, value in other]
+        return zlib.crc32(repr(said).encode())
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,15 +96,14 @@ def encode(
         )
         if answers.tokens[clean.item.answer] == answers.tokens[counterfactual.item.answer]:
             dropped["answers share their first token"] += 1
-        elif clean.layout != counterfactual.layout:
-            dropped["prompts of different layouts"] += 1
+        elif (clean.layout, clean.form) != (counterfactual.layout, counterfactual.form):
+            dropped["prompts of different layouts or picture shapes"] += 1
         else:
             pairs.append((contrast, clean, counterfactual))
-    if pairs and layout is None:
-        layout = Counter(clean.layout for _, clean, _ in pairs).most_common(1)[0][0]
-    kept = [pair for pair in pairs if pair[1].layout == layout]
+    forms = Counter((clean.layout, clean.form) for _, clean, _ in pairs if layout in (None, clean.layout))
+    kept = [pair for pair in pairs if forms and (pair[1].layout, pair[1].form) == forms.most_common(1)[0][0]]
     if len(kept) < len(pairs):
-        dropped["prompts of a rarer layout"] += len(pairs) - len(kept)
+        dropped["prompts of a rarer layout or picture shape"] += len(pairs) - len(kept)
     if not kept:
         raise InputError(
             f"None of {len(contrasts)} contrasts can be used: {dict(dropped)}. Expected prompts of one layout whose answers "

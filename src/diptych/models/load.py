@@ -2,17 +2,21 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
 from diptych.errors import InputError
 from diptych.models.processor import load_processor
 from diptych.models.vlm import VLM
 
 ORGANISM = "organism/"
+LOADING_ERRORS = (OSError, ValueError, RuntimeError, ImportError, SafetensorError, AssertionError)
+"""What Hugging Face and torch raise for a model that cannot be had; the last one for a CUDA that is not there."""
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -60,14 +64,21 @@ def load(
     path = locate(name)
     try:
         config = transformers.AutoConfig.from_pretrained(path, revision=revision)
-        model = transformers.AutoModelForImageTextToText.from_pretrained(
-            path, revision=revision, dtype=DTYPES[dtype], device_map=device_map, attn_implementation=attention
+        loader: Any = transformers.AutoModelForImageTextToText  # its stubs do not know the pair that it returns
+        model, found = loader.from_pretrained(
+            path,
+            revision=revision,
+            dtype=DTYPES[dtype],
+            device_map=device_map,
+            attn_implementation=attention,
+            output_loading_info=True,
         )
-    except (OSError, ValueError) as error:
+    except LOADING_ERRORS as error:
         raise InputError(
             f"'{name}' cannot be loaded as an image-text-to-text model: {str(error).strip().splitlines()[0]} "
-            f"Expected a hub id, a folder with config.json and weights, or an organism ({', '.join(organisms())})."
+            f"Expected a hub id, a folder with config.json and whole weights, or an organism ({', '.join(organisms())})."
         ) from error
+    _require_all_weights(name, found)
     vlm = VLM(
         model,
         load_processor(path, config, revision=revision),
@@ -80,6 +91,16 @@ def load(
 
         require_proof(vlm)
     return vlm
+
+
+def _require_all_weights(name: str, found: Mapping[str, Any]) -> None:
+    """Refuse a checkpoint that lacks weights: Hugging Face fills them in at random, differently at each load."""
+    wrong = sorted(map(str, [*found["missing_keys"], *found["mismatched_keys"]]))
+    if wrong:
+        raise InputError(
+            f"The checkpoint '{name}' lacks {len(wrong)} weights or has them in another shape, such as {wrong[0]}. "
+            f"They would be random. Download or save the model again."
+        )
 
 
 def config_digest(config: Any) -> str:

@@ -26,6 +26,9 @@ from diptych.models.organism_lessons import Lessons, Notes
 from diptych.registry import find
 
 TASKS = ("counting", "arithmetic")
+WORD_SPREAD = (
+    0.1  # of the first word embeddings; large enough that training does not at once forget how they are related
+)
 
 
 @dataclass(frozen=True)
@@ -34,18 +37,20 @@ class Recipe:
 
     seed: int = 0
     items: int = 16000  # training items per task
-    batch: int = 48  # items per task, panel and step
+    counting_batch: int = 32  # items per panel and step
+    arithmetic_batch: int = 64
     words_steps: int = 700
-    reading_steps: int = 1200
-    joint_steps: int = 600
-    rate: float = 2e-3  # AdamW: word embeddings, patch embedding, norms, biases
+    reading_steps: int = 1500
+    joint_steps: int = 400
+    rate: float = 1e-3  # AdamW: word embeddings, patch embedding, norms, biases
     matrix_rate: float = 4e-3  # Muon: all other matrices
-    joint_rate: float = 0.4  # both rates in the last stage, relative to the first two
+    joint_rate: float = 0.15  # both rates in the last stage, relative to the first two
     joint_reading: float = 0.3  # weight of the reading loss in the last stage
     matrix_decay: float = 0.05  # Muon's weight decay
     warm_up: int = 100  # steps
-    noise: float = 0.1
-    sharpness: float = 4.0
+    noise: float = 0.5  # these three: see `Lessons`
+    sharpness: float = 10.0
+    pull: float = 0.1
 
     def scaled(self, scale: float) -> "Recipe":
         """The recipe with `scale` times as many steps."""
@@ -97,7 +102,25 @@ def build_model(tokenizer: Any) -> Any:
         tie_word_embeddings=True,
     )
     # plain matrix products: the backward of sdpa takes half a step on a CPU for prompts as short as these
-    return Qwen2VLForConditionalGeneration._from_config(config, attn_implementation="eager")
+    model = Qwen2VLForConditionalGeneration._from_config(config, attn_implementation="eager")
+    relate_words(model.get_input_embeddings().weight, tokenizer.get_vocab())
+    return model
+
+
+@torch.no_grad()
+def relate_words(embeddings: Tensor, vocabulary: dict[str, int]) -> None:
+    """Start related words with related embeddings, in place; training may then move them freely.
+
+    A number of two digits starts as a vector for its tens plus one for its units, so that sums learnt for some pairs
+    carry over to others; a plural starts as its singular plus a vector for "many".
+    """
+    embeddings.mul_(WORD_SPREAD / embeddings.std())
+    tens, units, many = torch.randn(3, 10, embeddings.shape[1]) * WORD_SPREAD / math.sqrt(2)
+    for word, index in vocabulary.items():
+        if word.isdigit():
+            embeddings[index] = tens[int(word) // 10] + units[int(word) % 10]
+        elif word + "s" in vocabulary:
+            embeddings[vocabulary[word + "s"]] = embeddings[index] + many[0]
 
 
 def train_organism(recipe: Recipe, curves: Curves) -> Any:
@@ -108,7 +131,8 @@ def train_organism(recipe: Recipe, curves: Curves) -> Any:
         torch.manual_seed(recipe.seed)
         model = build_model(tokenizer)
     generator = torch.Generator().manual_seed(recipe.seed)
-    lessons = Lessons(model, processor, pools, recipe.batch, recipe.noise, recipe.sharpness, generator)
+    batch = {"counting": recipe.counting_batch, "arithmetic": recipe.arithmetic_batch}
+    lessons = Lessons(model, processor, pools, batch, recipe.noise, recipe.sharpness, recipe.pull, generator)
     everything = dict(model.named_parameters())
     tower = {name: value for name, value in everything.items() if ".visual." in name}
     decoder = {name: value for name, value in everything.items() if name not in tower}

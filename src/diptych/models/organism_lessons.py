@@ -19,16 +19,18 @@ Notes = dict[str, float]  # what to show in the training curves: accuracies by n
 class Lessons:
     """The model with its training items; each lesson draws a fresh batch and gives a loss to descend.
 
-    `batch`: items per task and panel. `noise`: added to words that stand for image tokens, relative to the spread of
-    word embeddings. `sharpness`: of the softmax over distances by which the tower learns to read.
+    `batch`: items per panel, by task. `noise`: added to words that stand for image tokens, relative to the spread of
+    word embeddings. `sharpness`: of the softmax over distances by which the tower learns to read; `pull`: weight of the
+    distance itself.
     """
 
     model: Any
     processor: Any
     pools: dict[str, Pool]
-    batch: int
+    batch: dict[str, int]
     noise: float
     sharpness: float
+    pull: float
     generator: torch.Generator
     _positions: dict[str, Tensor] = field(init=False)
     _rotations: tuple[Tensor, Tensor] = field(init=False)
@@ -43,10 +45,10 @@ class Lessons:
         """Answer from text, and from image tokens that are word embeddings laid out like the picture."""
         losses, notes = [], {}
         for task, pool in self.pools.items():
-            rows = self._rows(pool)
+            rows = self._rows(task)
             loss, notes[f"{task} text"] = self.answer(pool.text[rows])
             losses.append(loss)
-            rows = self._rows(pool)
+            rows = self._rows(task)
             loss, notes[f"{task} spelled"] = self.answer(pool.image[rows], task, self.spell(pool.words[rows]))
             losses.append(loss)
         return torch.stack(losses).sum(), notes
@@ -55,7 +57,7 @@ class Lessons:
         """Turn every image token into the embedding of the word that is drawn there."""
         losses, notes = [], {}
         for task, pool in self.pools.items():
-            rows = self._rows(pool)
+            rows = self._rows(task)
             loss, notes[f"{task} read"] = self.read(self.see(pool.patches[rows]), pool.words[rows])
             losses.append(loss)
         return torch.stack(losses).sum(), notes
@@ -64,7 +66,7 @@ class Lessons:
         """Answer from pictures, and keep reading (with the given weight)."""
         losses, notes = [], {}
         for task, pool in self.pools.items():
-            rows = self._rows(pool)
+            rows = self._rows(task)
             features = self.see(pool.patches[rows])
             loss, notes[f"{task} image"] = self.answer(pool.image[rows], task, features)
             read, notes[f"{task} read"] = self.read(features, pool.words[rows])
@@ -107,8 +109,9 @@ class Lessons:
         table = self.model.get_input_embeddings().weight.detach().float()
         distances = torch.cdist(features.float().flatten(0, 1), table).square() / table.var(dim=0).sum()
         right = distances.argmin(-1) == words.flatten()
-        pull = distances.gather(1, words.flatten()[:, None]).mean()
-        return F.cross_entropy(-self.sharpness * distances, words.flatten()) + pull, right.float().mean().item()
+        distance = distances.gather(1, words.flatten()[:, None]).mean()
+        loss = F.cross_entropy(-self.sharpness * distances, words.flatten()) + self.pull * distance
+        return loss, right.float().mean().item()
 
     def see(self, patches: UInt8[Tensor, "batch patch value"]) -> Float[Tensor, "batch token width"]:
         """The vision tower and its merger on a batch of equally large pictures.
@@ -132,8 +135,8 @@ class Lessons:
         mixed = weights.to(value.dtype) @ value.transpose(1, 2)
         return attention.proj(mixed.transpose(1, 2).flatten(2))
 
-    def _rows(self, pool: Pool) -> Int[Tensor, " batch"]:
-        return torch.randint(len(pool), (self.batch,), generator=self.generator)
+    def _rows(self, task: str) -> Int[Tensor, " batch"]:
+        return torch.randint(len(self.pools[task]), (self.batch[task],), generator=self.generator)
 
     def _positions_of(self, ids: Tensor, grid: Tensor) -> Tensor:
         """M-RoPE positions, which are the same for all items of a task."""

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from diptych.activations import Activations
+from diptych.batch import Inputs
 from diptych.errors import ModelCheckFailed, UnsupportedModel
 from diptych.models.calls import BatchDims, DecoderCall, find_batch_dims
 from diptych.models.sites import Site, Sites, find_sites
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 Edit = Callable[[Tensor], Tensor]
-Inputs = Mapping[str, Tensor]
 
 
 class _DecoderReached(Exception):

@@ -20,7 +20,7 @@ class Identity:
 
     experiment: str
     version: int
-    uses: Mapping[str, int | str]
+    uses: Mapping[str, int]
     code: str
     parameters: Mapping[str, Any]
     model: str

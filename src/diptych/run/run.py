@@ -46,8 +46,20 @@ class _Running:
     experiment: Experiment
     folder: Folder
     stage: str
+    given: Mapping[str, Any]
+    plain: Mapping[str, Any]
     inputs: list[dict[str, str]] = field(default_factory=list)
     maps: set[str] = field(default_factory=set)
+
+    def require_unchanged(self) -> None:
+        """Raise `InputError` if a file that a parameter names has another text now: what follows may be of either."""
+        _, now = self.experiment.bind(self.given)
+        changed = [name for name in now if now[name] != self.plain[name]]
+        if changed:
+            raise InputError(
+                f"The file that parameter '{changed[0]}' names was changed while '{self.experiment.name}' was running. "
+                f"All that is stored is of the old text; give the same command again for the new one."
+            )
 
 
 class Run:
@@ -99,7 +111,8 @@ class Run:
         folder = self.store.open(identity)
         if folder.complete:
             return folder.result()
-        return self._compute(_Running(asked, folder, self._stage(asked, parameters)), identity, values)
+        running = _Running(asked, folder, self._stage(asked, parameters), parameters, plain)
+        return self._compute(running, identity, values)
 
     def grids(self, result: Result) -> "dict[str, Tensor]":
         """The named tensors stored beside a result."""
@@ -129,6 +142,7 @@ class Run:
         ) in listed:  # in order and as read from the store: sums come out the same for any executor, fresh or resumed
             while unit.id in waiting:
                 other, values = next(finished)
+                running.require_unchanged()
                 running.folder.add_unit(name, other.id, values)
                 waiting.discard(other.id)
                 self._progress(stage, len(listed) - len(waiting), len(listed))
@@ -144,6 +158,7 @@ class Run:
             raise InputError(
                 f"Experiment '{running.experiment.name}' returned {type(finding).__name__}; expected `diptych.run.Finding`."
             )
+        running.require_unchanged()
         result = finding.as_result({**identity.to_json(), "inputs": running.inputs})
         return running.folder.finish(result, finding.grids)
 

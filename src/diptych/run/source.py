@@ -26,6 +26,17 @@ class ModelSource:
     dtype: str = "float32"
     device_map: str | None = None
 
+    def __post_init__(self) -> None:
+        from diptych.models.load import DTYPES
+
+        if self.dtype not in DTYPES:
+            raise InputError(f"No dtype named '{self.dtype}'. Known: {', '.join(DTYPES)}.")
+        if self.revision is not None and Path(self.place).is_dir():
+            raise InputError(
+                f"Revision '{self.revision}' cannot be chosen for '{self.name}', which is a folder: only models of the "
+                f"Hugging Face hub have revisions. Leave it out, or give the hub's name of the model."
+            )
+
     @cached_property
     def place(self) -> str:
         """The folder, or the name itself if it is the hub's; raises `InputError` for a folder that holds no model."""
@@ -51,7 +62,7 @@ def load_model(source: ModelSource) -> "VLM":
     """Load the model; once per process, so that several runs on one model share it."""
     from diptych.models import load
 
-    revision = source.revision if Path(source.place).is_dir() else source.fingerprint
+    revision = None if Path(source.place).is_dir() else source.fingerprint
     return load(source.name, revision=revision, dtype=source.dtype, device_map=source.device_map)
 
 

@@ -109,14 +109,21 @@ class Store:
                 )
         else:
             _refuse_foreign(path)
-            path.mkdir(parents=True, exist_ok=True)
-            run = {"format": FORMAT, "diptych": _version(), "identity": identity.to_json()}
-            write_whole(
-                path / RUN,
-                lambda file: file.write_text(json.dumps(run, sort_keys=True, indent=1) + "\n", encoding="utf-8"),
-            )
+            self._begin(path, identity)
         sweep(path)
         return Folder(path)
+
+    def _begin(self, path: Path, identity: Identity) -> None:
+        run = {"format": FORMAT, "diptych": _version(), "identity": identity.to_json()}
+        text = json.dumps(run, sort_keys=True, indent=1) + "\n"
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            write_whole(path / RUN, lambda file: file.write_text(text, encoding="utf-8"))
+        except OSError as error:
+            raise StoreError(
+                f"Runs cannot be stored in '{self.root}': {error.strerror}. Expected a folder in which you may write, "
+                f"or a path where one can be made."
+            ) from error
 
     def folder(self, result: Result) -> Folder:
         """The folder of a result of this store."""

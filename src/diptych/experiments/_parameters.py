@@ -1,0 +1,16 @@
+"""Types of experiments' parameters: what they accept is checked before anything is computed or written."""
+
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Gt, Le, MinLen, MultipleOf
+from pydantic import FiniteFloat
+
+MetricName = Literal["logit_diff", "logit", "probability", "indirect_effect"]
+Reduction = Literal["l1", "abs", "signed"]
+Seed = Annotated[int, Ge(0)]
+Count = Annotated[int, Ge(1)]
+Share = Annotated[FiniteFloat, Gt(0), Le(1)]
+Folds = Annotated[int, Ge(2), MultipleOf(2)]  # an even number, so that every second fold is one half
+Sizes = Annotated[tuple[Share, ...], MinLen(1)]
+Windows = Annotated[tuple[Annotated[int, Ge(1)], ...], MinLen(1)]
+Options = dict[str, Any]
