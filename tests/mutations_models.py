@@ -3,6 +3,9 @@
 from mutations import Mutation
 
 VLM = "src/diptych/models/vlm.py"
+RESUME = "src/diptych/models/resume.py"
+KNOCKOUT = "src/diptych/models/knockout.py"
+HOOKS = "src/diptych/models/hooks.py"
 CALLS = "src/diptych/models/calls.py"
 ENCODE = "src/diptych/models/encode.py"
 SITES = "src/diptych/models/sites.py"
@@ -22,9 +25,9 @@ MODEL_MUTATIONS: tuple[Mutation, ...] = (
     # hooks, splice, resume (design §5, adapter §0–3)
     (VLM, "lambda module, args, kwargs: (fresh.args, fresh.kwargs)", "lambda module, args, kwargs: (fresh.args, {**fresh.kwargs, 'position_ids': None})", "tests/test_vlm.py::test_the_spliced_run_is_the_plain_forward_to_the_bit[image-qwen2_vl-sdpa]"),
     (VLM, "args[0][:, -1:]", "args[0][:, -2:-1]", "tests/test_vlm.py::test_the_plain_forward_is_what_hugging_face_computes[gemma3-sdpa]"),
-    (VLM, "for layer in self.layers[:start]:", "for layer in self.layers[: start + 1]:", "tests/test_vlm.py::test_resuming_at_any_layer_is_the_full_run_to_the_bit[text-llava-eager]"),
-    (VLM, "blocked[rows, columns] = True", "blocked[columns, rows] = True", "tests/test_vlm.py::test_knocking_out_the_data_makes_the_answer_independent_of_the_picture[qwen2_vl-sdpa]"),
-    (VLM, "            handle.remove()", "            handle.id", "tests/test_vlm.py::test_nothing_is_left_behind_by_a_context_that_is_interrupted"),
+    (RESUME, "enumerate(layers[:start])", "enumerate(layers[: start + 1])", "tests/test_vlm.py::test_resuming_at_any_layer_is_the_full_run_to_the_bit[text-llava-eager]"),
+    (KNOCKOUT, "blocked[rows, columns] = True", "blocked[columns, rows] = True", "tests/test_vlm.py::test_knocking_out_the_data_makes_the_answer_independent_of_the_picture[qwen2_vl-sdpa]"),
+    (HOOKS, "            handle.remove()", "            handle.id", "tests/test_vlm.py::test_nothing_is_left_behind_by_a_context_that_is_interrupted"),
     (VLM, "self.model.requires_grad_(False)", "self.model.requires_grad_(True)", "tests/test_vlm.py::test_weights_are_frozen_and_unchanged[llava]"),
     (CALLS, "m == 2 * n and n > 0", "dim == 0", "tests/test_vlm.py::test_batch_dimensions_are_those_that_double"),
     (CALLS, ".flatten(dim, dim + 1)", ".flatten(0, 1)", "tests/test_vlm.py::test_taking_prompts_of_a_call_follows_each_batch_dimension"),

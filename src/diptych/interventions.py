@@ -10,7 +10,7 @@ from torch import Tensor
 
 from diptych.activations import Activations
 from diptych.batch import Batch
-from diptych.errors import MismatchError
+from diptych.errors import MismatchError, UnsupportedModel
 from diptych.grid import Circuit
 from diptych.metrics import metric as find_metric
 from diptych.models.calls import DecoderCall
@@ -111,6 +111,11 @@ def overwrite(live: Tensor, positions: slice, value: Tensor) -> Tensor:
 
 
 def _require_fit(vlm: VLM, circuits: Sequence[Circuit], replacement: Activations) -> None:
+    if vlm.sites.unread:
+        raise UnsupportedModel(
+            f"{vlm.name} has layers that mix positions without heads (recurrences, convolutions), which ablation cannot "
+            f"hold: the empty circuit would not be the counterfactual run. Use attribution, or another model."
+        )
     for circuit in circuits:
         if circuit.model != vlm.digest:
             raise MismatchError(

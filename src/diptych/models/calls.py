@@ -5,11 +5,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from diptych.errors import MismatchError
+from diptych.errors import MismatchError, UnsupportedModel
 
 BatchDims = Mapping[str, int | None]
+EMBEDDINGS = "inputs_embeds"
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,11 +30,45 @@ class DecoderCall:
         """Number of prompts."""
         return self.input_ids.shape[0]
 
+    @property
+    def embeddings(self) -> Tensor:
+        """The merged embeddings [batch, pos, d_model]; raises `UnsupportedModel` if the decoder takes none."""
+        found = [leaf for name, leaf in self.leaves().items() if name.endswith(EMBEDDINGS) and leaf is not None]
+        if not found:
+            raise UnsupportedModel(
+                f"The decoder is called without embeddings, with {', '.join(self.kwargs)}. Its inputs cannot be "
+                f"interpolated. Expected a decoder that takes `{EMBEDDINGS}`."
+            )
+        embeddings: Tensor = found[0]
+        return embeddings
+
     def leaves(self) -> dict[str, Any]:
         """Every argument that is not a container, by path."""
         found: dict[str, Any] = {}
         _rebuild((self.args, self.kwargs), "", found.setdefault)
         return found
+
+    def pictures(self, inputs: Mapping[str, Tensor]) -> list[str]:
+        """The arguments that are the model's own float inputs, handed on: pixels that the decoder takes itself."""
+        given = [value for value in inputs.values() if value.is_floating_point()]
+        return [name for name, value in self.kwargs.items() if any(value is one for one in given)]
+
+    def embedded(self, decoder: nn.Module) -> "DecoderCall":
+        """The call with embeddings in place of token ids: only those can be interpolated.
+
+        That it is the same call is a line of the proof.
+        """
+        ids = self.args[0] if self.args else self.kwargs.get("input_ids")
+        if not isinstance(ids, Tensor) or ids.is_floating_point() or self.kwargs.get(EMBEDDINGS) is not None:
+            return self
+        args = (None, *self.args[1:]) if self.args else ()
+        kwargs = {**self.kwargs, EMBEDDINGS: decoder.get_input_embeddings()(ids)}  # type: ignore[operator]
+        return replace(self, args=args, kwargs=kwargs if args else {**kwargs, "input_ids": None})
+
+    def merged(self, embeddings: Tensor, inputs: Mapping[str, Tensor]) -> "DecoderCall":
+        """The call of a decoder that takes pixels itself, with what it makes of them in their place."""
+        without = dict.fromkeys(self.pictures(inputs))
+        return replace(self, kwargs={**self.kwargs, **without, EMBEDDINGS: embeddings})
 
     def with_leaves(self, change: Callable[[str, Any], Any]) -> "DecoderCall":
         """The call with every leaf replaced by `change(path, leaf)`; containers are made anew."""
@@ -76,7 +111,7 @@ class Path:
         differing = [name for name in a.keys() | b.keys() if not _same(a.get(name), b.get(name))]
         for name in differing:
             _require_float(name, a.get(name), b.get(name))
-        inputs = [name for name in a if name.endswith("inputs_embeds")]
+        inputs = [name for name in a if name.endswith(EMBEDDINGS) and a[name] is not None]
         return cls(clean, counterfactual, tuple(dict.fromkeys([*inputs, *sorted(differing)])))
 
     def at(self, alpha: float) -> tuple[DecoderCall, list[Tensor]]:

@@ -17,6 +17,8 @@ from diptych.layout import Layout
 from diptych.models.vlm import VLM
 
 PER_TOKEN = ("input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids")
+NUMBERS = {"image_token_pooling": "pixel_values"}
+"""Argument that numbers patches of the whole batch (−1: none) → the argument that holds them, [crop, patch, ...]."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,9 +132,14 @@ def answer_tokens(vlm: VLM, task: Task, *, prompts: int = 16) -> AnswerTokens:
 
 
 def collate(prompts: Sequence[Prompt]) -> Inputs:
-    """Stack prompts of one layout along the batch dimension."""
-    names = prompts[0].inputs.keys()
-    return {name: torch.cat([prompt.inputs[name] for prompt in prompts]) for name in names}
+    """Stack prompts of one layout along the batch dimension; what numbers the patches of a batch is counted on."""
+    stacked = {name: [prompt.inputs[name] for prompt in prompts] for name in prompts[0].inputs}
+    for name, counted in NUMBERS.items():
+        if name in stacked:
+            sizes = [value.shape[:2].numel() for value in stacked[counted]]
+            starts = [sum(sizes[:index]) for index in range(len(sizes))]
+            stacked[name] = [v.where(v < 0, v + start) for v, start in zip(stacked[name], starts, strict=True)]
+    return {name: torch.cat(values) for name, values in stacked.items()}
 
 
 def _cached(seen: dict[tuple[str, Modality], Prompt], vlm: VLM, item: Item, modality: Modality) -> Prompt:
@@ -168,10 +175,11 @@ def _encode_image(vlm: VLM, item: Item) -> Prompt:
     assert item.image is not None  # a contrast has its panel
     rendered = _render(vlm, [{"type": "image"}, {"type": "text", "text": item.query}])
     inputs = _process(vlm, rendered, item.image.open())
-    places = (inputs["input_ids"][0] == vlm.image_token_id).nonzero().flatten().tolist()
+    places = vlm.image_positions(inputs)[0].nonzero().flatten().tolist()
     if not places:
         raise InputError(
-            f"The prompt of item '{item.id}' has no image token {vlm.image_token_id}. The processor dropped the picture."
+            f"The prompt of item '{item.id}' has no position that holds its picture. The processor or the chat template "
+            f"dropped it: an image token must be in the prompt."
         )
     return Prompt(item, inputs, Layout.of((places[0], places[-1] + 1), inputs["input_ids"].shape[1]))
 

@@ -1,4 +1,4 @@
-"""Load a model by name: a Hugging Face id, a local folder, or an organism shipped with diptych."""
+"""Load a model by name: a Hugging Face id, a local folder, an organism shipped with diptych, or a random model."""
 
 import hashlib
 import json
@@ -11,7 +11,10 @@ import torch
 from safetensors import SafetensorError
 
 from diptych.errors import InputError
-from diptych.models.processor import load_processor
+from diptych.models.processor import first_line, load_processor
+from diptych.models.random import RANDOM, build, parse, tiny_config
+from diptych.models.readable import require_decoder_only, supported_kernel
+from diptych.models.sketches import every_sketch
 from diptych.models.vlm import VLM
 
 ORGANISM = "organism/"
@@ -28,7 +31,10 @@ def organisms() -> dict[str, Path]:
 
 
 def locate(name: str) -> str:
-    """The folder of an organism or a local model, or the name itself if it is a hub id."""
+    """The folder of an organism or a local model, or the name itself if it is a hub id or a random model."""
+    if name.startswith(RANDOM):
+        parse(name)
+        return name
     if name.startswith(ORGANISM):
         if name not in organisms():
             raise InputError(f"No organism named '{name}'. Known: {', '.join(organisms()) or 'none'}.")
@@ -54,43 +60,45 @@ def load(
 ) -> VLM:
     """The model as a `VLM`, proven to be read rightly (`verify`) or refused.
 
+    `name` is a hub id, a folder, `organism/<name>` or `random:<architecture>`, with `:<seed>` if it is not to be 0.
     `dtype` is float32, float64, bfloat16 or float16; `device_map` goes to accelerate; `attention` is sdpa or eager.
     Raises `InputError` if it cannot be found, `UnsupportedModel` or `ModelCheckFailed` if it cannot be read.
     """
-    import transformers
-
     if dtype not in DTYPES:
         raise InputError(f"No dtype named '{dtype}'. Known: {', '.join(DTYPES)}.")
     path = locate(name)
-    try:
-        config = transformers.AutoConfig.from_pretrained(path, revision=revision)
-        loader: Any = transformers.AutoModelForImageTextToText  # its stubs do not know the pair that it returns
-        model, found = loader.from_pretrained(
-            path,
-            revision=revision,
-            dtype=DTYPES[dtype],
-            device_map=device_map,
-            attn_implementation=attention,
-            output_loading_info=True,
-        )
-    except LOADING_ERRORS as error:
-        raise InputError(
-            f"'{name}' cannot be loaded as an image-text-to-text model: {str(error).strip().splitlines()[0]} "
-            f"Expected a hub id, a folder with config.json and whole weights, or an organism ({', '.join(organisms())})."
-        ) from error
-    _require_all_weights(name, found)
-    vlm = VLM(
-        model,
-        load_processor(path, config, revision=revision),
-        name=name,
-        revision=revision,
-        digest=config_digest(config),
-    )
+    if name.startswith(RANDOM):
+        architecture, seed = parse(name)
+        sketch = every_sketch()[architecture]
+        config = tiny_config(architecture, sketch)
+        model, processor = build(architecture, sketch, attention=attention, dtype=DTYPES[dtype], seed=seed)
+    else:
+        options = {"revision": revision, "dtype": DTYPES[dtype], "device_map": device_map}
+        config, model, processor = _pretrained(name, path, attention, options)
+    vlm = VLM(model, processor, name=name, revision=revision, digest=config_digest(config))
     if verify:
         from diptych.models.check import require_proof
 
         require_proof(vlm)
     return vlm
+
+
+def _pretrained(name: str, path: str, attention: str, options: dict[str, Any]) -> tuple[Any, Any, Any]:
+    import transformers
+
+    try:
+        config = transformers.AutoConfig.from_pretrained(path, revision=options["revision"])
+        require_decoder_only(config)
+        loader: Any = transformers.AutoModelForImageTextToText  # its stubs do not know the pair that it returns
+        kernel = supported_kernel(config, attention)
+        model, found = loader.from_pretrained(path, attn_implementation=kernel, output_loading_info=True, **options)
+    except LOADING_ERRORS as error:
+        raise InputError(
+            f"'{name}' cannot be loaded as an image-text-to-text model: {first_line(error)} "
+            f"Expected a hub id, a folder with config.json and whole weights, or an organism ({', '.join(organisms())})."
+        ) from error
+    _require_all_weights(name, found)
+    return config, model, load_processor(path, config, revision=options["revision"])
 
 
 def _require_all_weights(name: str, found: Mapping[str, Any]) -> None:

@@ -80,7 +80,7 @@ def load_processor(path: str, config: Any, *, revision: str | None = None) -> An
         tower = getattr(getattr(config, "vision_config", None), "model_type", None)
         if tower not in PLAIN:
             raise InputError(
-                f"The processor of '{path}' cannot be constructed: {_first_line(error)} "
+                f"The processor of '{path}' cannot be constructed: {first_line(error)} "
                 f"If torchvision is missing, install it; diptych itself does not need it."
             ) from error
     tokenizer = transformers.AutoTokenizer.from_pretrained(path, revision=revision)
@@ -102,5 +102,6 @@ def _interleave(pieces: list[str], between: Callable[[], str]) -> list[str]:
     return joined
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What an error says, without the lines behind."""
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -1,47 +1,31 @@
 """The VLM handle: an unmodified Hugging Face model, read and edited through hooks that always undo themselves."""
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from diptych.activations import Activations
 from diptych.batch import Inputs
-from diptych.errors import ModelCheckFailed, UnsupportedModel
+from diptych.errors import ModelCheckFailed
 from diptych.models.calls import BatchDims, DecoderCall, find_batch_dims
+from diptych.models.entry import find_host, reach_decoder, stopped_at
+from diptych.models.hooks import hooks
+from diptych.models.knockout import block, require_edges
+from diptych.models.readable import require_readable
+from diptych.models.recording import Recording
+from diptych.models.resume import Forms, learn, resumed, stream, with_stream
 from diptych.models.sites import Site, Sites, find_sites
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 Edit = Callable[[Tensor], Tensor]
-
-
-class _DecoderReached(Exception):
-    """Ends a forward once the decoder's arguments are captured."""
-
-
-@dataclass(frozen=True, eq=False)
-class Recording:
-    """Node values seen while a `record` was open, by site."""
-
-    sites: Sites
-    values: dict[Site, Tensor] = field(default_factory=dict)
-
-    def activations(self) -> Activations:
-        """All sites' values; raises `ModelCheckFailed` for a site that the run did not reach."""
-        silent = [f"{site.kind} of layer {site.layer}" for site in self.sites if site not in self.values]
-        if silent:
-            raise ModelCheckFailed(
-                f"The run never reached {silent[0]} (and {len(silent) - 1} more sites). Run `diptych check` on the model."
-            )
-        return Activations(
-            tuple(self.values[s] for s in self.sites.heads), tuple(self.values[s] for s in self.sites.neurons)
-        )
 
 
 @dataclass(eq=False)
@@ -59,8 +43,11 @@ class VLM:
     digest: str = ""
     sites: Sites = field(init=False, repr=False)
     _batch_dims: dict[tuple[str, ...], BatchDims] = field(init=False, default_factory=dict, repr=False)
+    _forms: Forms = field(init=False, default_factory=dict, repr=False)
+    _batch: int = field(init=False, default=1, repr=False)  # prompts in the run that goes on
 
     def __post_init__(self) -> None:
+        require_readable(self.model)
         self.model.eval()
         self.model.requires_grad_(False)
         self.sites = find_sites(self.model)
@@ -83,15 +70,24 @@ class VLM:
         """The attention kernel: sdpa or eager."""
         return str(self.model.config._attn_implementation)
 
-    @property
-    def image_token_id(self) -> int:
-        """The token that holds a picture's place; raises `UnsupportedModel` if the configuration names none."""
+    @torch.no_grad()
+    def image_positions(self, inputs: Inputs) -> Bool[Tensor, "batch pos"]:
+        """Which positions of the prompts hold their pictures.
+
+        Those of the configuration's image token; if it names none, those whose input to the decoder changes with the
+        pixels.
+        """
         token = getattr(self.model.config, "image_token_id", None)
-        if token is None:
-            raise UnsupportedModel(
-                f"The configuration of {self.name} names no image token, so picture positions cannot be found."
-            )
-        return int(token)
+        if token is not None:
+            return inputs["input_ids"] == int(token)
+        darker = {name: value / 2 if value.is_floating_point() else value for name, value in inputs.items()}
+        return self.changed_positions(self.capture(inputs), self.capture(darker)).cpu()
+
+    @torch.no_grad()
+    def changed_positions(self, a: DecoderCall, b: DecoderCall) -> Bool[Tensor, "batch pos"]:
+        """The positions at which two calls differ: in their embeddings, or else where the first layer receives them."""
+        changed = (a.embeddings != b.embeddings).any(-1)
+        return changed if bool(changed.any()) else (self._first_input(a) != self._first_input(b)).any(-1)
 
     @torch.no_grad()
     def capture(self, inputs: Inputs) -> DecoderCall:
@@ -108,13 +104,12 @@ class VLM:
 
         Everything after the unembedding (scaling, soft caps) is the model's own. float32.
         """
-        with _hooks(self.sites.decoder.register_forward_pre_hook(_replay(call), with_kwargs=True)):
-            return self._last_logits(input_ids=call.input_ids)
+        with hooks(self.sites.decoder.register_forward_pre_hook(_replay(call), with_kwargs=True)):
+            return self._last_logits(self._host, {"input_ids": call.input_ids})
 
     def run_inputs(self, inputs: Inputs) -> Float[Tensor, "batch vocab"]:
         """Logits at the last position of a plain forward on processor outputs, vision tower and all."""
-        placed = {name: self.place(value) for name, value in inputs.items()}
-        return self._last_logits(**placed)
+        return self._last_logits(*self._placed(inputs))
 
     @contextmanager
     def record(self) -> Iterator[Recording]:
@@ -128,17 +123,29 @@ class VLM:
 
             return look
 
-        with self.edit_inputs({site: keep(site) for site in self.sites}):
+        def called(index: int) -> Callable[..., None]:
+            return lambda module, args: recording.layers.add(index)
+
+        layers = [layer.register_forward_pre_hook(called(index)) for index, layer in enumerate(self.layers)]
+        with hooks(*layers), self.edit_inputs({site: keep(site) for site in self.sites}):
             yield recording
 
     @contextmanager
     def edit_inputs(self, edits: Mapping[Site, Edit]) -> Iterator[None]:
-        """While open, each site's node values pass through its function ([batch, pos, head, d_head] or [batch, pos, neuron])."""
+        """While open, each site's node values pass through its function ([batch, pos, head, d_head] or [batch, pos, neuron]).
+
+        A site whose layer has no such nodes is left alone.
+        """
 
         def hook(site: Site, edit: Edit) -> Callable[..., Any]:
-            return lambda module, args: (site.flat(edit(site.nodes(args[0]))), *args[1:])
+            def on_input(module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+                flat = args[0] if args[0].ndim > 2 else args[0].unflatten(0, (self._batch, -1))  # OPT joins prompts
+                return (site.flat(edit(site.nodes(flat))).view_as(args[0]), *args[1:])
 
-        with _hooks(*(site.module.register_forward_pre_hook(hook(site, edit)) for site, edit in edits.items())):
+            return on_input
+
+        there = [(site.module, hook(site, edit)) for site, edit in edits.items() if site.module is not None]
+        with hooks(*(module.register_forward_pre_hook(function) for module, function in there)):
             yield
 
     @contextmanager
@@ -146,25 +153,39 @@ class VLM:
         """While open, the output of each layer given (`resid_post`, [batch, pos, d_model]) passes through its function."""
 
         def hook(edit: Edit) -> Callable[..., Any]:
-            def on_output(module: nn.Module, args: Any, output: Any) -> Any:
-                return (edit(output[0]), *output[1:]) if isinstance(output, tuple) else edit(output)
+            return lambda module, args, output: with_stream(output, edit(stream(output)))
 
-            return on_output
-
-        with _hooks(*(self.layers[index].register_forward_hook(hook(edit)) for index, edit in edits.items())):
+        with hooks(*(self.layers[index].register_forward_hook(hook(edit)) for index, edit in edits.items())):
             yield
 
     @contextmanager
-    def record_residuals(self) -> Iterator[list[Tensor]]:
-        """While open, a run's `resid_post` of every layer is kept, detached: a list over layers of [batch, pos, d_model]."""
-        kept: list[Tensor] = []
+    def record_outputs(self) -> Iterator[dict[int, Any]]:
+        """While open, what each layer that is called returns is kept as it is: layer → tensor or tuple."""
+        kept: dict[int, Any] = {}
 
-        def look(live: Tensor) -> Tensor:
-            kept.append(live.detach())
-            return live
+        def look(index: int) -> Callable[..., None]:
+            def on_output(module: nn.Module, args: Any, output: Any) -> None:
+                kept[index] = output
+                learn(self._forms, index, output)
 
-        with self.edit_outputs(dict.fromkeys(range(len(self.layers)), look)):
+            return on_output
+
+        with hooks(*(layer.register_forward_hook(look(index)) for index, layer in enumerate(self.layers))):
             yield kept
+
+    @contextmanager
+    def record_residuals(self) -> Iterator[list[Tensor]]:
+        """While open, a run's `resid_post` of every layer is kept, detached: a list over layers of [batch, pos, d_model].
+
+        A layer that the run does not call leaves the stream as it is.
+        """
+        kept: list[Tensor] = []
+        with self.record_outputs() as outputs:
+            yield kept
+        for index in range(len(self.layers) if outputs else 0):
+            if index not in outputs and not kept:
+                raise ModelCheckFailed(f"The run never called layer {index} of {self.name}, so it has no residual.")
+            kept.append(stream(outputs[index]).detach() if index in outputs else kept[-1])
 
     @contextmanager
     def resume(self, start: int, residual: Float[Tensor, "batch pos d_model"]) -> Iterator[None]:
@@ -172,84 +193,66 @@ class VLM:
 
         Layers below are skipped; the decoder's own loop runs on, so features added between layers are kept (adapter §3).
         """
-        with ExitStack() as stack:
-            for layer in self.layers[:start]:
-                stack.enter_context(_replaced_forward(layer, lambda hidden_states, *args, **kwargs: residual))
+        with resumed(self.layers, start, stream(residual), self._forms):
             yield
 
     @contextmanager
     def knockout(self, rows: slice, columns: slice, layers: Sequence[int]) -> Iterator[None]:
-        """While open, positions in `rows` cannot attend to positions in `columns` in the given layers."""
+        """While open, positions in `rows` cannot attend to positions in `columns` in the given layers.
 
-        def block(module: nn.Module, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-            hidden = args[0] if args else kwargs["hidden_states"]
-            return args, {**kwargs, "attention_mask": _blocked(kwargs.get("attention_mask"), hidden, rows, columns)}
-
-        with _hooks(*(self.layers[i].register_forward_pre_hook(block, with_kwargs=True) for i in layers)):
+        Raises `UnsupportedModel` for a layer that moves information by other ways than attention between positions.
+        """
+        mixers = [self.sites.mixers[index] for index in layers]
+        for mixer in mixers:
+            require_edges(mixer)
+        blocks = [
+            (self.layers[mixer.layer], block(mixer, rows, columns)) for mixer in mixers if mixer.module is not None
+        ]
+        with hooks(*(layer.register_forward_pre_hook(function, with_kwargs=True) for layer, function in blocks)):
             yield
 
     def place(self, value: Tensor) -> Tensor:
         """An input on the model's device; pixels in its dtype."""
         return value.to(self.device, self.dtype) if value.is_floating_point() else value.to(self.device)
 
-    def _last_logits(self, **inputs: Tensor) -> Tensor:
-        with _hooks(self.sites.unembedding.register_forward_pre_hook(_last_position)):
-            logits: Tensor = self.model(**inputs, use_cache=False, return_dict=True).logits[:, -1]
+    def _placed(self, inputs: Inputs) -> tuple[nn.Module, dict[str, Tensor]]:
+        """What to call with which tensors: the model with all of them; without a picture, the module that wants none."""
+        placed = {name: self.place(value) for name, value in inputs.items()}
+        if any(value.is_floating_point() for value in placed.values()) or self._host is self.model:
+            return self.model, placed
+        known = inspect.signature(self._host.forward).parameters
+        return self._host, {name: value for name, value in placed.items() if name in known}
+
+    def _last_logits(self, host: nn.Module, inputs: dict[str, Tensor]) -> Tensor:
+        self._batch = inputs["input_ids"].shape[0]
+        with hooks(self.sites.unembedding.register_forward_pre_hook(_last_position)):
+            logits: Tensor = host(**inputs, use_cache=False, return_dict=True).logits[:, -1]
         return logits if logits.dtype == torch.float64 else logits.float()
 
+    @cached_property
+    def _host(self) -> nn.Module:
+        return find_host(self.model, self.sites)
+
     def _reach_decoder(self, inputs: Inputs) -> DecoderCall:
-        caught: list[DecoderCall] = []
+        host, placed = self._placed(inputs)
+        return reach_decoder(host, self.sites, placed)
 
-        def stop(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            kwargs = {**kwargs, "past_key_values": None, "use_cache": False}
-            caught.append(DecoderCall(inputs["input_ids"].to(self.device), args, kwargs))
-            raise _DecoderReached
-
-        with _hooks(self.sites.decoder.register_forward_pre_hook(stop, with_kwargs=True)):
-            try:
-                self.model(**{name: self.place(value) for name, value in inputs.items()}, use_cache=False)
-            except _DecoderReached:
-                return caught[0].with_leaves(lambda name, leaf: leaf)  # containers of our own: nothing is shared
-        raise ModelCheckFailed(
-            f"{self.name} never called its decoder ({type(self.sites.decoder).__name__}). It cannot be read."
-        )
+    def _first_input(self, call: DecoderCall) -> Tensor:
+        """What the first layer receives in a run of the call."""
+        with stopped_at(self.layers[0]) as received:
+            self.run(call)
+        return stream(received[0])
 
 
 def _replay(call: DecoderCall) -> Callable[..., Any]:
-    fresh = call.with_leaves(lambda name, leaf: leaf)  # a model may fill a container it is given
+    # of our own: a model may fill a container it is given, and write pictures into its embeddings
+    fresh = call.with_leaves(lambda name, leaf: leaf.clone() if _is_float(leaf) else leaf)
     return lambda module, args, kwargs: (fresh.args, fresh.kwargs)
+
+
+def _is_float(leaf: Any) -> bool:
+    return isinstance(leaf, Tensor) and leaf.is_floating_point()
 
 
 def _last_position(module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     return (args[0][:, -1:], *args[1:])
-
-
-def _blocked(mask: Tensor | None, hidden: Tensor, rows: slice, columns: slice) -> Tensor:
-    length = hidden.shape[1]
-    if mask is None:  # sdpa's shorthand for causal
-        mask = torch.ones(length, length, dtype=torch.bool, device=hidden.device).tril()[None, None]
-    blocked = torch.zeros(length, length, dtype=torch.bool, device=mask.device)
-    blocked[rows, columns] = True
-    return mask & ~blocked if mask.dtype == torch.bool else mask.masked_fill(blocked, torch.finfo(mask.dtype).min)
-
-
-@contextmanager
-def _hooks(*handles: Any) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-@contextmanager
-def _replaced_forward(layer: nn.Module, forward: Callable[..., Any]) -> Iterator[None]:
-    own = layer.__dict__.get("forward")  # accelerate sets one on the instance
-    layer.forward = forward
-    try:
-        yield
-    finally:
-        if own is None:
-            del layer.forward
-        else:
-            layer.forward = own

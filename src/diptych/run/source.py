@@ -19,7 +19,7 @@ BLOCKS = 256
 
 @dataclass(frozen=True)
 class ModelSource:
-    """A shipped organism (`organism/<name>`), a local folder, or a repository of the Hugging Face hub."""
+    """A shipped organism (`organism/<name>`), a random model (`random:<architecture>`), a folder, or a hub repository."""
 
     name: str
     revision: str | None = None
@@ -52,7 +52,11 @@ class ModelSource:
 
     @cached_property
     def fingerprint(self) -> str:
-        """The hub's commit, or a digest of the files in the folder."""
+        """The hub's commit, or a digest of the files in the folder, or of what a random model is made from."""
+        from diptych.models.random import RANDOM, fingerprint
+
+        if self.name.startswith(RANDOM):
+            return fingerprint(self.name)
         folder = Path(self.place)
         return _digest_of_folder(folder) if folder.is_dir() else _commit(self.name, self.revision)
 

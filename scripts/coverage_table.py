@@ -1,0 +1,62 @@
+"""Write docs/models.md: what the proof at load says of every architecture, each tiny and random.
+
+python scripts/coverage_table.py            write the table
+python scripts/coverage_table.py --check    exit with status 1 if the table is not what it would be now
+"""
+
+import sys
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from diptych.models.coverage import HEADS_ONLY, IN_PART, PASSES, REFUSED, Coverage, cover
+from diptych.models.sketches import every_sketch
+
+TABLE = Path(__file__).parent.parent / "docs" / "models.md"
+HEADER = """# Which models diptych reads
+
+Written by `python scripts/coverage_table.py`; do not edit. Each architecture of transformers {transformers}'s
+image-text-to-text mapping is built tiny and random from its configuration, and goes through the proof that a model
+goes through when it is loaded: `diptych check random:<architecture>`. So the table is about architectures; a
+checkpoint is proven anew when it is loaded.
+
+* **{passes}** ({counts[passes]}): every head and neuron is a node, and every line of the proof holds.
+* **{heads_only}** ({counts[heads_only]}): all heads are nodes; layers with routed experts have no neurons.
+* **{in_part}** ({counts[in_part]}): what is read is read rightly; what the last column names raises `UnsupportedModel`, or is not
+  among the nodes.
+* **{refused}** ({counts[refused]}): loading it is an error that gives the reason.
+
+Numbers of heads and neurons are those of the tiny model, by layer if layers differ.
+
+| architecture | class | layers | heads, neurons | verdict | reason |
+|---|---|---|---|---|---|
+"""
+
+
+def page(rows: Sequence[Coverage]) -> str:
+    """The table and what its words mean."""
+    verdicts = {"passes": PASSES, "heads_only": HEADS_ONLY, "in_part": IN_PART, "refused": REFUSED}
+    found = Counter(row.verdict for row in rows)
+    counts = {key: found[verdict] for key, verdict in verdicts.items()}
+    return HEADER.format(transformers=version("transformers"), counts=counts, **verdicts) + "".join(map(_line, rows))
+
+
+def main() -> None:
+    warnings.simplefilter("ignore")
+    written = page([cover(architecture) for architecture in every_sketch()])
+    if "--check" not in sys.argv[1:]:
+        TABLE.write_text(written, encoding="utf-8")
+        print(TABLE)
+    elif not TABLE.is_file() or TABLE.read_text(encoding="utf-8") != written:
+        sys.exit(f"{TABLE} is not what the proof says now. Run `python scripts/coverage_table.py` and read the change.")
+
+
+def _line(row: Coverage) -> str:
+    cells = (row.architecture, row.model, row.layers, row.sites, row.verdict, row.reason)
+    return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |\n"
+
+
+if __name__ == "__main__":
+    main()

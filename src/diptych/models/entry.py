@@ -1,0 +1,93 @@
+"""The way into the decoder: what to call, and where to stop."""
+
+import contextlib
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from diptych.errors import ModelCheckFailed, UnsupportedModel
+from diptych.models.calls import DecoderCall
+from diptych.models.hooks import hooks
+from diptych.models.sites import Sites
+
+
+class _Reached(Exception):
+    """Ends a forward that has shown what it was started for."""
+
+
+def find_host(model: nn.Module, sites: Sites) -> nn.Module:
+    """The outermost module that calls the decoder and the unembedding, given token ids alone: mostly the model itself.
+
+    Some models want their pictures in every call; the language model inside them does not.
+    Raises `UnsupportedModel` if there is none.
+    """
+    for module in model.modules():
+        inside = set(module.modules()) - {module}
+        if {sites.decoder, sites.unembedding} <= inside and _reaches(module, sites.decoder):
+            return module
+    raise UnsupportedModel(
+        f"{type(model).__name__} cannot be called without its pictures, nor can a part of it that predicts tokens. "
+        f"diptych runs the decoder alone, on embeddings with the pictures merged in."
+    )
+
+
+def reach_decoder(host: nn.Module, sites: Sites, inputs: Mapping[str, Tensor]) -> DecoderCall:
+    """Start the host on the inputs and stop where the decoder starts; raises `ModelCheckFailed` if it never does.
+
+    A decoder that merges the pictures itself is stopped at its first layer: what that receives is what it makes of them.
+    """
+    caught: list[DecoderCall] = []
+
+    def stop(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        call = DecoderCall(inputs["input_ids"], args, {**kwargs, "past_key_values": None, "use_cache": False})
+        caught.append(call.embedded(module))
+        if not caught[0].pictures(inputs):
+            raise _Reached
+
+    def merged(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        caught[0] = caught[0].merged(args[0] if args else kwargs["hidden_states"], inputs)
+        raise _Reached
+
+    with (
+        hooks(
+            sites.decoder.register_forward_pre_hook(stop, with_kwargs=True),
+            sites.layers[0].register_forward_pre_hook(merged, with_kwargs=True),
+        ),
+        contextlib.suppress(_Reached),
+    ):
+        host(**inputs, use_cache=False)
+    if not caught:
+        raise ModelCheckFailed(
+            f"{type(host).__name__} never called its decoder ({type(sites.decoder).__name__}). It cannot be read."
+        )
+    return caught[0].with_leaves(lambda name, leaf: leaf)  # containers of our own: nothing is shared
+
+
+@contextlib.contextmanager
+def stopped_at(layer: nn.Module):  # type: ignore[no-untyped-def]
+    """While open, a run ends where it calls the layer; what the layer receives is in the list given."""
+    received: list[Tensor] = []
+
+    def stop(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        received.append(args[0] if args else kwargs["hidden_states"])
+        raise _Reached
+
+    with hooks(layer.register_forward_pre_hook(stop, with_kwargs=True)), contextlib.suppress(_Reached):
+        yield received
+
+
+def _reaches(module: nn.Module, decoder: nn.Module) -> bool:
+    """Whether the module, called on two tokens alone, calls the decoder."""
+    reached: list[bool] = []
+
+    def stop(module: nn.Module, args: Any) -> None:
+        reached.append(True)
+        raise _Reached
+
+    ids = torch.zeros(1, 2, dtype=torch.long, device=next(module.parameters()).device)
+    # whatever a model raises that wants its pictures
+    with hooks(decoder.register_forward_pre_hook(stop)), contextlib.suppress(Exception):
+        module(input_ids=ids, use_cache=False)
+    return bool(reached)

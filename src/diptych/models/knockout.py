@@ -1,0 +1,53 @@
+"""Attention knockout: the mask that a layer receives, without some edges (adapter §6)."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from diptych.errors import UnsupportedModel
+from diptych.models.sites import Mixer
+
+MASK = "attention_mask"
+
+
+def require_edges(mixer: Mixer) -> None:
+    """Raise `UnsupportedModel` for a layer that moves information by other ways than attention between positions."""
+    if mixer.mixing not in ("attention", "none"):
+        raise UnsupportedModel(
+            f"Layer {mixer.layer} moves information by {mixer.mixing} ({type(mixer.module).__name__}), which has no "
+            f"edges between positions to cut. Expected layers of attention only: leave this one out of the knockout."
+        )
+
+
+def block(mixer: Mixer, rows: slice, columns: slice) -> Callable[..., Any]:
+    """A pre-hook: the layer is called with a mask in which `rows` cannot attend to `columns`."""
+    causal = getattr(mixer.module, "is_causal", True) is not False
+
+    def hook(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        hidden = args[0] if args else kwargs["hidden_states"]
+        names = list(inspect.signature(layer.forward).parameters)
+        place = names.index(MASK) if MASK in names else len(args)
+        if place < len(args):
+            blocked = _blocked(args[place], hidden, rows, columns, causal)
+            return (*args[:place], blocked, *args[place + 1 :]), kwargs
+        return args, {**kwargs, MASK: _blocked(kwargs.get(MASK), hidden, rows, columns, causal)}
+
+    return hook
+
+
+def _blocked(mask: Tensor | None, hidden: Tensor, rows: slice, columns: slice, causal: bool) -> Tensor:
+    length = hidden.shape[-2]
+    if mask is None:  # sdpa's shorthand for causal, or for everything where the attention is not causal
+        mask = torch.ones(length, length, dtype=torch.bool, device=hidden.device)[None, None]
+        mask = mask.tril() if causal else mask
+    if mask.ndim != 4:
+        raise UnsupportedModel(
+            f"A layer receives an attention mask of shape {list(mask.shape)}; expected [batch, head, pos, pos]. "
+            f"Load the model with attention sdpa or eager."
+        )
+    blocked = torch.zeros(length, length, dtype=torch.bool, device=mask.device)
+    blocked[rows, columns] = True
+    return mask & ~blocked if mask.dtype == torch.bool else mask.masked_fill(blocked, torch.finfo(mask.dtype).min)
