@@ -221,7 +221,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     (METRICS, "/ _pick(before, counter_answers)", "/ _pick(now, counter_answers)", "tests/test_metrics.py::test_the_indirect_effect_is_the_reference_s"),
     (METRICS, "(_pick(before, answers) - _pick(now, answers))", "(_pick(before, answers) + _pick(now, answers))", "tests/test_metrics.py::test_nothing_changed_is_no_indirect_effect"),
     (METRICS, "(choices[logits[:, choices].argmax(-1)] == answers)", "(logits.argmax(-1) == answers)", "tests/test_metrics.py::test_only_the_choices_compete_for_the_answer"),
-    (METRICS, '"probability": probability}', '"probability": logit}', "tests/test_metrics.py::test_a_metric_is_found_by_its_name"),
+    (METRICS, '"probability": probability,', '"probability": logit,', "tests/test_metrics.py::test_a_metric_is_found_by_its_name"),
     (METRICS, "if name not in METRICS:", "if not name:", "tests/test_metrics.py::test_an_unknown_metric_is_refused_with_the_known_ones"),
     # results
     (RESULT, "len(self.values), low=self.low, high=self.high)", "len(self.values), high=self.high)", "tests/test_result.py::test_parts_of_different_lengths_are_refused[a lower bound]"),
@@ -264,7 +264,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     (FAITHFULNESS, "if list(sizes) != sorted(sizes):", "if False:", "tests/test_faithfulness_values.py::test_sizes_out_of_order_are_refused"),
     # overlap
     (COMPARE, "union = self.a + self.b - self.both\n", "union = self.a + self.b\n", "tests/test_compare.py::test_a_circuit_overlaps_fully_with_itself"),
-    (COMPARE, "nodes[:, circuit.layout.data].any(1)", "nodes.any(1)", "tests/test_compare.py::test_nodes_in_other_segments_do_not_count[prefix]"),
+    (COMPARE, 'circuit.at("data").collapse()', "circuit.collapse()", "tests/test_compare.py::test_nodes_in_other_segments_do_not_count[prefix]"),
     (COMPARE, "torch.logical_and(a, b)", "torch.logical_or(a, b)", "tests/test_compare.py::test_circuits_without_common_nodes_overlap_less_than_random_ones"),
     (COMPARE, "    yield set_pair(_inside(a, kind, segment), _inside(back, kind, segment))\n", "", "tests/test_compare.py::test_exchanging_text_and_image_changes_nothing"),
     (COMPARE, "    yield set_pair(_inside(a, kind, segment), _inside(back, kind, segment))\n", "", "tests/test_compare.py::test_the_overlap_of_two_small_circuits_is_the_one_worked_out_by_hand"),

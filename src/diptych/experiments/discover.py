@@ -135,7 +135,7 @@ def _rows(modality: Modality, scores: Scores) -> list[Row]:
             inside = nodes[:, scores.layout.segment(segment)]
             depth = inside.abs().sum((1, 2)) / inside.abs().sum().clamp_min(1e-12)
             middle = float((depth * torch.arange(len(depth))).sum())
-            share = float(inside.abs().sum() / nodes.abs().sum())
+            share = float(inside.abs().sum() / nodes.abs().sum().clamp_min(1e-12))
             rows.append(
                 {
                     "panel": modality,
@@ -151,6 +151,8 @@ def _rows(modality: Modality, scores: Scores) -> list[Row]:
 def _summary(task: str, modality: Modality, scores: Scores) -> str:
     segments = [(float(scores.at(s).heads.abs().sum()), s) for s in SEGMENTS]
     total, (most, segment) = sum(value for value, _ in segments), max(segments)
+    if not total:
+        return f"From {modality}, every head score of {task} is 0."
     layer, position, head = np.unravel_index(int(scores.heads.argmax()), scores.heads.shape)
     return (
         f"From {modality}, {most / total:.0%} of the head scores of {task} lie in the {segment} positions; "
