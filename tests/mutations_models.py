@@ -68,7 +68,7 @@ MODEL_MUTATIONS: tuple[Mutation, ...] = (
     (CURVE, 'splits["select"].estimate(index)', 'splits["test"].estimate(index)', "tests/test_experiments.py::test_the_minimal_size_is_chosen_on_select_whatever_test_says"),
     (CURVE, "if math.isnan(self.estimate(size).value):", "if False:", "tests/test_experiments.py::test_faithfulness_without_an_effect_is_undefined_for_random_circuits_too"),
     (SURVEY, "minlength=len(self.prompts)) * self.prompts", "minlength=len(self.prompts)).float()", "tests/test_experiments.py::test_the_mean_over_folds_weighs_each_prompt_alike"),
-    (SURVEY, '| {"no counterfactual": alone}', "", "tests/test_experiments.py::test_only_correctly_answered_prompts_are_discovered_on_and_every_other_is_counted"),
+    (SURVEY, '{"no counterfactual of its layout": alone} if alone else {}', "{}", "tests/test_experiments.py::test_only_correctly_answered_prompts_are_discovered_on_and_every_other_is_counted"),
     (ACCURACY, "[item.cluster for item in items]", "[item.id for item in items]", "tests/test_experiments.py::test_prompts_of_one_cluster_are_resampled_together"),
     (OVERLAP, "list(range(which, len(self.scores.prompts), 2))", "list(range(0, len(self.scores.prompts), 2))", "tests/test_experiments.py::test_the_halves_of_a_panel_are_disjoint_and_hold_all_folds"),
     (ITEMS, " and self.fold(other, 2) == self.fold(item, 2)", "", "tests/test_experiments.py::test_contrasts_of_different_halves_share_no_prompt_in_either_panel"),

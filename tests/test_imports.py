@@ -10,7 +10,7 @@ import pytest
 SOURCE = Path(__file__).parent.parent / "src" / "diptych"
 
 BASE = {"errors", "registry"}
-VALUES = {"items", "layout", "grid", "activations", "metrics", "statistics", "result"}
+VALUES = {"items", "spans", "layout", "alignment", "locate", "grid", "activations", "metrics", "statistics", "result"}
 METHODS = {"attribution", "interventions", "faithfulness", "compare", "backpatch"}
 ONLY_VALUES = {"compare"}  # methods that compare circuits without a model
 
@@ -33,7 +33,18 @@ TOP = {"cli", "__main__", "__init__"}
 LATE = {("run", "models")}
 """Imports allowed inside functions and for type checkers only: a stored result is read without a model."""
 
-WITHOUT_TORCH = BASE | {"items", "result", "statistics", "tasks", "run", "report", "cli", "__main__", "__init__"}
+WITHOUT_TORCH = BASE | {
+    "items",
+    "spans",
+    "result",
+    "statistics",
+    "tasks",
+    "run",
+    "report",
+    "cli",
+    "__main__",
+    "__init__",
+}
 """Import torch late or never: help, tasks and reports are quick, and need no model."""
 
 

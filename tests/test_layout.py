@@ -118,14 +118,105 @@ def test_the_map_back_is_the_transpose_of_the_map_there(source: Layout, target: 
 
 @LAWS
 @given(layouts(), layouts())
-def test_every_data_position_is_linked_to_every_data_position_and_to_nothing_else(
+def test_every_data_position_is_linked_to_every_one_of_its_name_or_else_of_the_rest_and_to_nothing_else(
     source: Layout, target: Layout
 ) -> None:
     linked = position_map(source, target)
     data = linked[source.data, target.data]
+    named = {name for name in source.places if name.startswith("data")} & set(target.places)
 
-    assert data.all()
-    assert linked[source.data].sum() == linked[:, target.data].sum() == data.numel()
+    for name in named:
+        assert linked[source.places[name]][:, target.places[name]].all()
+        assert linked[source.places[name]].sum() == len(source.places[name]) * len(target.places[name])
+    assert named or data.all()
+    assert linked[source.data].sum() == linked[:, target.data].sum() == data.sum()
+
+
+def of(*spans: tuple[str, int]) -> Layout:
+    """A layout from names and widths."""
+    return Layout.labelled([name for name, width in spans for _ in range(width)])
+
+
+OPERANDS = of(
+    ("data.left", 2), ("data", 1), ("data.right", 1), ("query", 1), ("query.word", 2), ("query", 1), ("generation", 1)
+)
+"""Positions 0–1, 2, 3, 4 and 7, 5–6, 8."""  # fmt: skip
+
+
+LINKED = {
+    "no names": (
+        [("data", 2), ("query", 2), ("generation", 1)],
+        "xx... xx... xx... xx... ..x.. ..x.. ...x. ...x. ....x",
+    ),
+    "other order, no rest": (
+        [("data.right", 1), ("data.left", 1), ("query.word", 1), ("query", 1), ("generation", 1)],
+        ".x... .x... xx... x.... ...x. ..x.. ..x.. ...x. ....x",
+    ),
+    "one name in common": (
+        [("data.left", 1), ("data.cell", 2), ("query", 1), ("query.word", 1), ("generation", 1)],
+        "x..... x..... .xx... .xx... ...x.. ....x. ....x. ...x.. .....x",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LINKED)
+def test_namesakes_are_linked_and_what_has_none_to_the_rest_or_the_whole_segment(
+    name: str,
+) -> None:
+    spans, expected = LINKED[name]
+    other = of(*spans)
+
+    drawn = " ".join("".join(".x"[int(linked)] for linked in row) for row in position_map(OPERANDS, other))
+
+    assert drawn == expected
+    assert torch.equal(position_map(other, OPERANDS), position_map(OPERANDS, other).T)
+
+
+def test_pieces_of_one_name_are_one_span_in_several_places() -> None:
+    assert OPERANDS.places["query"] == [4, 7]
+    assert OPERANDS.query == slice(4, 8)
+    assert list(OPERANDS.places) == ["data.left", "data", "data.right", "query", "query.word", "generation"]
+
+
+@LAWS
+@given(layouts())
+def test_a_layout_is_the_names_of_its_positions(layout: Layout) -> None:
+    assert Layout.labelled(layout.labels) == layout
+    assert sorted(t for places in layout.places.values() for t in places) == list(range(layout.length))
+
+
+def test_pooled_spans_are_one_position_where_they_begin() -> None:
+    assert OPERANDS.pooled(["data.left", "query"]).labels == [
+        "data.left", "data", "data.right", "query", "query.word", "query.word", "generation"
+    ]  # fmt: skip
+    assert of(("data.a", 1), ("data.b", 1), ("data.a", 1), ("data.b", 1), ("data.a", 1), ("query", 1), ("generation", 1)).pooled(
+        ["data.b"]
+    ).places["data.a"] == [0, 2, 3]  # fmt: skip
+
+
+@LAWS
+@given(layouts())
+def test_pooling_all_spans_leaves_one_position_each_and_pooling_none_changes_nothing(layout: Layout) -> None:
+    assert layout.pooled(layout.places).labels == list(layout.places)
+    assert layout.pooled([]) == layout
+
+
+def test_positions_go_to_their_namesakes_one_to_one_or_all_to_one() -> None:
+    target = of(("data.right", 1), ("data.left", 1), ("data", 1), ("query.word", 2), ("query", 1), ("generation", 1))
+
+    assert OPERANDS.onto(target).tolist() == [1, 1, 2, 0, 5, 3, 4, 5, 6]
+    assert OPERANDS.onto(OPERANDS).tolist() == list(range(9))
+
+
+def test_layouts_of_other_spans_or_lengths_have_no_common_positions() -> None:
+    plain = of(("data", 4), ("query", 2), ("generation", 1))
+
+    with pytest.raises(MismatchError, match=r"second lacks \['data.left', .*'query.word'\] and has none besides"):
+        OPERANDS.onto(plain)
+    with pytest.raises(MismatchError, match=r"lacks none and has \['data.left', .*'query.word'\] besides"):
+        plain.onto(OPERANDS)
+    with pytest.raises(MismatchError, match="Span 'query' has 2 positions and 3; expected as many, or one"):
+        plain.onto(of(("data", 4), ("query", 3), ("generation", 1)))
 
 
 @LAWS

@@ -116,6 +116,29 @@ class Grid:
         carried = [torch.einsum("lpn,pt->ltn", nodes.float(), moves) > 0 for nodes in self]
         return Grid(carried[0], carried[1], layout, self.model)
 
+    def pool(self, layout: Layout) -> "Grid":
+        """The grid on a layout with the same spans: where a span is one position there, the sum over its tokens.
+
+        Of a circuit: whether any token is in. `layout.pooled(layout.places)` pools every span (methods §2).
+        """
+        index = self.layout.onto(layout)
+
+        def gather(nodes: Tensor) -> Tensor:
+            totals = nodes.new_zeros(nodes.shape[0], layout.length, nodes.shape[2])
+            return totals.index_add_(1, index, nodes)  # of bools: or
+
+        return Grid(gather(self.heads), gather(self.neurons), layout, self.model)
+
+    def expand(self, layout: Layout) -> "Grid":
+        """The circuit on a layout with the same spans: a node of a span's one position is in at all of its tokens."""
+        if self.heads.dtype != torch.bool:
+            raise MismatchError(
+                "Only circuits can be expanded, not scores: a span's score is the sum over its tokens. Take "
+                "`scores.top(size)` first."
+            )
+        index = layout.onto(self.layout)
+        return Grid(self.heads[:, index], self.neurons[:, index], layout, self.model)
+
     def save(self, path: Path) -> None:
         """Write the grid as one safetensors file."""
         manifest = {"layout": json.dumps(self.layout.to_json()), "model": self.model}

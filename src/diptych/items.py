@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from diptych.errors import InputError
 from diptych.registry import source_digest
+from diptych.spans import NamedRange, require_ranges
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -96,7 +97,8 @@ class Item:
 
     `text` holds the data as text, `image` the same data as a picture; an item with both is *paired*.
     `query` follows the data in either panel. Counterfactuals share the item's `group` (the question template);
-    items of one `cluster` (entity, scene) share a split and are resampled together.
+    items of one `cluster` (entity, scene) share a split and are resampled together. `spans` names parts of the text and
+    the query by their characters; `cells` cuts the picture into rows × columns of spans (guide: positions).
     """
 
     id: str
@@ -106,6 +108,8 @@ class Item:
     answer: str
     group: str = ""
     cluster: str = ""
+    spans: tuple[NamedRange, ...] = ()
+    cells: tuple[int, int] = (1, 1)
 
     def __post_init__(self) -> None:
         for name in ("id", "text", "query", "answer"):
@@ -117,6 +121,9 @@ class Item:
             raise InputError(f"Item '{self.id}' has neither text nor image. Give at least one panel.")
         for name in ("text", "query", "answer"):
             _refuse_control_characters(self.id, name, getattr(self, name) or "")
+        require_ranges(self.id, self.spans, {"text": self.text, "query": self.query})
+        if min(self.cells) < 1:
+            raise InputError(f"Item '{self.id}' has {self.cells} cells; expected at least 1 row and 1 column.")
         if not self.cluster:
             object.__setattr__(self, "cluster", self.id)
 
@@ -191,7 +198,9 @@ class Task:
         """12 hex digits that change when any item, answer or the version changes."""
         return self._digest
 
-    def contrasts(self, modality: Modality, split: Split, seed: int = 0) -> list[Contrast]:
+    def contrasts(
+        self, modality: Modality, split: Split, seed: int = 0, alike: Callable[[Item, Item], bool] = lambda a, b: True
+    ) -> list[Contrast]:
         """One contrast per item of the split that has the panel and a partner: same group, other answer, same half.
 
         The partner of a paired item is paired and does not depend on `modality`: both panels get the same one. Partners
@@ -200,7 +209,7 @@ class Task:
         items = [item for item in self.split(split) if item.has(modality)]
         found = []
         for item in items:
-            partners = [p for p in items if self._partners(item, p)]
+            partners = [p for p in items if self._partners(item, p) and alike(item, p)]
             if partners:
                 partner = random.Random(f"{seed}:{item.id}").choice(partners)
                 found.append(Contrast(modality, item, partner))
@@ -234,7 +243,7 @@ def _split_by_cluster(name: str, items: tuple[Item, ...]) -> dict[str, tuple[Ite
 
 def _plain(item: Item) -> list[Any]:
     picture = item.image.digest() if item.image is not None else None
-    return [item.id, item.text, picture, item.query, item.answer, item.group, item.cluster]
+    return [item.id, item.text, picture, item.query, item.answer, item.spans, item.cells, item.group, item.cluster]
 
 
 def _sha256(value: Any) -> str:

@@ -5,6 +5,8 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, Gt, Le, MinLen, MultipleOf
 from pydantic import FiniteFloat
 
+from diptych.alignment import Positions as Positions
+
 MetricName = Literal["logit_diff", "logit", "probability", "indirect_effect"]
 Reduction = Literal["l1", "abs", "signed"]
 Seed = Annotated[int, Ge(0)]

@@ -1,24 +1,29 @@
-"""What experiments take from `accuracy`: which prompts to use, of which layout, and with which answer tokens."""
+"""What experiments take from `accuracy`: which prompts to use, of which layouts, and with which answer tokens."""
 
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import product
 from typing import Any, Generic, TypeVar
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from diptych.alignment import Alignment, Positions, Shape, align
 from diptych.errors import InputError
+from diptych.experiments._text import from_lines
 from diptych.grid import Scores
-from diptych.items import Contrast, Item, Modality, Split, Task
+from diptych.items import MODALITIES, SPLITS, Contrast, Item, Modality, Split, Task
 from diptych.layout import Layout
 from diptych.models.encode import AnswerTokens
 from diptych.result import Result
 from diptych.run import Run, Unit
 
 Kind = TypeVar("Kind", Item, Contrast)
+RARER = "prompt of a rarer layout or picture shape"
 
 
 @dataclass(frozen=True)
@@ -37,72 +42,86 @@ class Survey:
         facts = {k: v for k, v in result.conditions.items() if k not in ("interval", "seed")}
         return cls(run, answers_of(run.task, grids), facts, grids)
 
-    def layout(self, modality: Modality) -> Layout:
-        """The commonest layout of the discover split."""
-        start, stop, length, _ = self._commonest(modality)
-        return Layout.of((start, stop), length)
+    def contrasts(self, modality: Modality, split: Split, *, seed: int, positions: Positions) -> "Selection[Contrast]":
+        """Contrasts whose clean prompt is answered correctly and whose answers can be told apart.
 
-    def contrasts(self, modality: Modality, split: Split, *, seed: int) -> "Selection[Contrast]":
-        """Contrasts of the survey's layout whose clean prompt is answered correctly and whose answers can be told apart."""
-        tokens = self.answers.tokens
-        right, fits = self._by_id(modality, split, "correct"), self._fits(modality, split)
+        The counterfactual is drawn among prompts of the item's own layout in every panel, so that length drops no item
+        that has such a partner.
+        """
+        tokens, right = self.answers.tokens, self._by_id(modality, split, "correct")
+        alignment = self._alignment(modality, positions)
         reasons = {
             "answered wrongly": lambda c: not right[c.clean.id],
             "answers share their first token": lambda c: tokens[c.clean.answer] == tokens[c.counterfactual.answer],
-            "prompt of a rarer layout or picture shape": lambda c: not (fits[c.clean.id] and fits[c.counterfactual.id]),
+            RARER: lambda c: self._shapes[modality][c.clean.id] not in alignment.shapes,
         }
-        everything = self.run.task.contrasts(modality, split, seed)
-        chosen = self._select(modality, split, everything, reasons, seed)
+        everything = self.run.task.contrasts(modality, split, seed, self._alike)
         alone = sum(item.has(modality) for item in self.run.task.split(split)) - len(everything)
-        return replace(chosen, dropped=chosen.dropped | {"no counterfactual": alone}) if alone else chosen
+        dropped = {"no counterfactual of its layout": alone} if alone else {}
+        return self._select(modality, split, everything, reasons, dropped, seed, positions)
 
     def items(self, modality: Modality, split: Split) -> "Selection[Item]":
-        """All items of the survey's layout, answered correctly or not."""
-        fits = self._fits(modality, split)
+        """All items that have the panel, answered correctly or not."""
         everything = [item for item in self.run.task.split(split) if item.has(modality)]
-        return self._select(
-            modality,
-            split,
-            everything,
-            {"prompt of a rarer layout or picture shape": lambda item: not fits[item.id]},
-            0,
-        )
+        return self._select(modality, split, everything, {}, {}, 0, "span")
+
+    def _alike(self, item: Item, other: Item) -> bool:
+        """Whether the prompts of two items have one shape in every panel that the first has."""
+        panels = [shapes for modality, shapes in self._shapes.items() if item.has(modality)]
+        return all(shapes[item.id] == shapes[other.id] for shapes in panels)
 
     def _select(
-        self, modality: Modality, split: Split, everything: Sequence[Any], reasons: dict[str, Any], seed: int
+        self,
+        modality: Modality,
+        split: Split,
+        everything: Sequence[Any],
+        reasons: dict[str, Any],
+        before: dict[str, int],
+        seed: int,
+        positions: Positions,
     ) -> "Selection[Any]":
+        shapes, alignment = self._shapes[modality], self._alignment(modality, positions)
         why = [next((reason for reason, applies in reasons.items() if applies(one)), None) for one in everything]
         kept = [one for one, reason in zip(everything, why, strict=True) if reason is None]
-        dropped = Counter(reason for reason in why if reason is not None)
+        dropped = before | Counter(reason for reason in why if reason is not None)
         if len(kept) < 2:
             raise InputError(
-                f"{len(kept)} of {len(everything)} {modality} prompts of split '{split}' of task '{self.run.task.name}' "
-                f"can be used; dropped: {dict(dropped)}. Expected at least 2. Use a model that does the task, more "
-                f"items, or answers that differ in their first token."
+                f"{len(kept)} of {len(everything) + sum(before.values())} {modality} prompts of split '{split}' of task "
+                f"'{self.run.task.name}' can be used; dropped: {dropped}. Expected at least 2. Use a model that does the "
+                f"task, more items (of one length, of pictures of one size), or answers that differ in their first token."
             )
-        return Selection(self.run.task, modality, split, self.layout(modality), tuple(kept), dict(dropped), seed)
+        return Selection(self.run.task, split, positions, alignment, shapes, tuple(kept), dropped, seed)
 
-    def _fits(self, modality: Modality, split: Split) -> dict[str, bool]:
-        wanted = list(self._commonest(modality))
-        return {name: spans == wanted for name, spans in self._by_id(modality, split, "spans").items()}
+    def _alignment(self, modality: Modality, positions: Positions) -> Alignment:
+        """Of all prompts of a panel, whatever their split."""
+        self._require_panel(modality, "discover")
+        return align(self._shapes[modality].values(), positions)
 
-    def _commonest(self, modality: Modality) -> tuple[int, int, int, int]:
-        """Data start, data end, length and picture form of most discover prompts."""
-        rows = self._column(modality, "discover", "spans").tolist()
-        start, stop, length, form = Counter(map(tuple, rows)).most_common(1)[0][0]
-        return start, stop, length, form
+    @cached_property
+    def _shapes(self) -> dict[Modality, dict[str, Shape]]:
+        """The shape of each item's prompt, by panel and item."""
+        found: dict[Modality, dict[str, Shape]] = {modality: {} for modality in MODALITIES}
+        for modality, split in product(MODALITIES, SPLITS):
+            items = [item.id for item in self.run.task.split(split) if item.has(modality)]
+            if items:
+                layouts = map(Layout.from_json, from_lines(self._column(modality, split, "layouts")))
+                forms = self._column(modality, split, "forms").tolist()
+                found[modality] |= zip(items, zip(layouts, forms, strict=True), strict=True)
+        return found
 
     def _by_id(self, modality: Modality, split: Split, name: str) -> dict[str, Any]:
         ids = [item.id for item in self.run.task.split(split) if item.has(modality)]
         return dict(zip(ids, self._column(modality, split, name).tolist(), strict=True))
 
     def _column(self, modality: Modality, split: Split, name: str) -> Tensor:
-        column = f"{modality}.{split}.{name}"
-        if column not in self.grids:
+        self._require_panel(modality, split)
+        return self.grids[f"{modality}.{split}.{name}"]
+
+    def _require_panel(self, modality: Modality, split: Split) -> None:
+        if f"{modality}.{split}.forms" not in self.grids:
             raise InputError(
                 f"Task '{self.run.task.name}' has no {modality} panel in split '{split}'. Use a task that has one."
             )
-        return self.grids[column]
 
 
 @dataclass(frozen=True)
@@ -110,28 +129,53 @@ class Selection(Generic[Kind]):
     """What is used of one split, and what was dropped for which reason."""
 
     task: Task
-    modality: Modality
     split: Split
-    layout: Layout
+    positions: Positions
+    alignment: Alignment
+    shapes: Mapping[str, Shape] = field(repr=False)
     used: tuple[Kind, ...]
     dropped: dict[str, int]
     seed: int
 
+    @property
+    def layout(self) -> Layout:
+        """What grids of these prompts are pooled onto."""
+        return self.alignment.layout
+
     def units(self, batch_size: int, *, folds: int = 1) -> list[Unit]:
-        """Chunks of at most `batch_size`; none crosses one of `folds` parts, which divide no cluster."""
-        parts: dict[int, list[Kind]] = {fold: [] for fold in range(folds)}
+        """Chunks of at most `batch_size` prompts of one shape; none crosses one of `folds` parts, which divide no cluster."""
+        groups: dict[tuple[int, Shape], list[Kind]] = {}
         for one in self.used:
-            parts[self.task.fold(one if isinstance(one, Item) else one.clean, folds)].append(one)
+            item = _item(one)
+            groups.setdefault((self.task.fold(item, folds), self.shapes[item.id]), []).append(one)
         return [
-            Unit(f"{self.split}-fold{fold}-from{start}-of{batch_size}", (fold, part[start : start + batch_size]))
-            for fold, part in parts.items()
-            for start in range(0, len(part), batch_size)
+            Unit(f"{self.split}-group{group}-from{start}-of{batch_size}", (fold, some[start : start + batch_size]))
+            for group, ((fold, _), some) in enumerate(groups.items())
+            for start in range(0, len(some), batch_size)
         ]
 
     def conditions(self) -> dict[str, Any]:
         """n and drops of this split, for a result's conditions."""
         drops = ", ".join(f"{count} {reason}" for reason, count in self.dropped.items()) or "none"
         return {f"n {self.split}": len(self.used), f"dropped {self.split}": drops}
+
+    def alignment_conditions(self) -> dict[str, Any]:
+        """What a position of the grids is."""
+        return {
+            "positions": self.positions,
+            "prompt shapes": len(self.alignment.shapes),
+            "pooled spans": ", ".join(self.alignment.pooled) or "none",
+            "layout": json.dumps(self.layout.to_json()),
+        }
+
+
+def clusters(units: Sequence[Unit]) -> list[str]:
+    """The unit of resampling of each prompt, in the order of the units' values."""
+    return [_item(one).cluster for unit in units for one in unit.payload[1]]
+
+
+def _item(one: Item | Contrast) -> Item:
+    return one if isinstance(one, Item) else one.clean
 
 
 def answers_of(task: Task, grids: Mapping[str, Tensor]) -> AnswerTokens:

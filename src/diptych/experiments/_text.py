@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -34,6 +35,16 @@ def to_tensor(value: Any) -> Tensor:
 def from_tensor(stored: Tensor) -> Any:
     """The inverse of `to_tensor`."""
     return json.loads(bytes(stored.tolist()))
+
+
+def to_lines(values: Sequence[Any]) -> Tensor:
+    """JSON as bytes, one value per line: what units store can be concatenated."""
+    return torch.tensor(list("".join(json.dumps(value) + "\n" for value in values).encode()), dtype=torch.uint8)
+
+
+def from_lines(stored: Tensor) -> list[Any]:
+    """The inverse of `to_lines`."""
+    return [json.loads(line) for line in bytes(stored.tolist()).splitlines()]
 
 
 def model_facts(vlm: VLM) -> dict[str, str | int]:

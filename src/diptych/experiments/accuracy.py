@@ -10,20 +10,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from diptych.alignment import Shape
 from diptych.errors import InputError
 from diptych.experiments._example import example
 from diptych.experiments._parameters import Seed
 from diptych.experiments._survey import answers_of
-from diptych.experiments._text import fixed, from_tensor, interval, model_facts, to_tensor
+from diptych.experiments._text import fixed, from_tensor, interval, model_facts, to_lines, to_tensor
 from diptych.items import MODALITIES, SPLITS, Item, Modality, Split, Task
-from diptych.layout import Layout
 from diptych.models.encode import AnswerTokens, Prompt, answer_tokens, collate, encode_item
 from diptych.models.vlm import VLM
 from diptych.result import Bars, Row, Series, numbers
 from diptych.run import Finding, Run, Unit
 from diptych.statistics import Estimate, cluster_bootstrap, mcnemar
 
-VERSION = 1
+VERSION = 2
 USES = ()
 
 
@@ -74,13 +74,13 @@ def find_answers(vlm: VLM, task: Task) -> dict[str, Tensor]:
 def answer_items(vlm: VLM, items: Sequence[Item], *, modality: Modality, answers: AnswerTokens) -> dict[str, Tensor]:
     """Per item: whether the answer wins among the answer set, its probability, the winner, and where the data lies.
 
-    `spans`: data start, data end, length and picture form.
+    `layouts`: as lines of JSON; `forms`: numbers of the pictures' forms.
     """
     prompts = [encode_item(vlm, item, modality) for item in items]
     choices = answers.choices
     logits = torch.empty(len(items), len(choices))
     probability = torch.empty(len(items))
-    for rows in _by_layout(prompts):
+    for rows in _by_shape(prompts):
         some = [prompts[row] for row in rows]
         found = vlm.run(vlm.capture(collate(some))).cpu()
         logits[rows] = found[:, choices].to(logits)
@@ -92,7 +92,8 @@ def answer_items(vlm: VLM, items: Sequence[Item], *, modality: Modality, answers
         "correct": predicted == answers.of(items),
         "probability": probability,
         "predicted": predicted,
-        "spans": torch.tensor([[p.layout.data.start, p.layout.data.stop, p.layout.length, p.form] for p in prompts]),
+        "layouts": to_lines([p.layout.to_json() for p in prompts]),
+        "forms": torch.tensor([p.form for p in prompts]),
     }
 
 
@@ -107,10 +108,10 @@ def _answered(run: Run, answers: AnswerTokens, modality: Modality, split: Split)
     return {f"{modality}.{split}.{name}": torch.cat([values[name] for values in found]) for name in found[0]}
 
 
-def _by_layout(prompts: Sequence[Prompt]) -> list[list[int]]:
-    rows: dict[tuple[Layout, int], list[int]] = {}
+def _by_shape(prompts: Sequence[Prompt]) -> list[list[int]]:
+    rows: dict[Shape, list[int]] = {}
     for row, prompt in enumerate(prompts):
-        rows.setdefault((prompt.layout, prompt.form), []).append(row)
+        rows.setdefault(prompt.shape, []).append(row)
     return list(rows.values())
 
 

@@ -11,10 +11,9 @@ from torch import Tensor
 
 from diptych.backpatch import Cell, back_patch, cells
 from diptych.experiments._parameters import Seed, Windows
-from diptych.experiments._survey import Survey
+from diptych.experiments._survey import Survey, clusters
 from diptych.experiments._text import fixed, interval
 from diptych.items import MODALITIES, Item, Modality, Split
-from diptych.layout import Layout
 from diptych.metrics import correct
 from diptych.models.encode import AnswerTokens, collate, encode_item
 from diptych.models.vlm import VLM
@@ -22,7 +21,7 @@ from diptych.result import Heatmap, Row
 from diptych.run import Finding, Run
 from diptych.statistics import MaximumNull, cluster_bootstrap, max_statistic_null, mcnemar
 
-VERSION = 1
+VERSION = 2
 USES = ("accuracy",)
 
 
@@ -44,11 +43,11 @@ def back_patching(run: Run, *, windows: Windows = (1, 3, 5), seed: Seed = 0) -> 
                 modality=modality,
                 windows=windows,
                 answers=survey.answers,
-                layout=chosen.layout,
                 batch_size=run.batch_size,
             )
-            units = list(run.map(work, chosen.units(run.batch_size), name=f"{modality} {split}"))
-            found[split] = _Outcomes.of([values for _, values in units], chosen.used)
+            units = chosen.units(run.batch_size)
+            values = [values for _, values in run.map(work, units, name=f"{modality} {split}")]
+            found[split] = _Outcomes.of(values, clusters(units))
             conditions |= {f"{key} {modality}": value for key, value in chosen.conditions().items()}
         sweeps[modality] = _Sweep(modality, found["select"], found["test"], seed)
     rows = _rows(sweeps)
@@ -70,15 +69,15 @@ def sweep(
     modality: Modality,
     windows: Sequence[int],
     answers: AnswerTokens,
-    layout: Layout,
     batch_size: int,
 ) -> dict[str, Tensor]:
-    """Whether each prompt is answered correctly, unpatched and under each cell."""
+    """Whether each prompt (all of one shape) is answered correctly, unpatched and under each cell."""
     _, items = payload
-    call = vlm.capture(collate([encode_item(vlm, item, modality) for item in items]))
+    prompts = [encode_item(vlm, item, modality) for item in items]
+    call, data = vlm.capture(collate(prompts)), prompts[0].layout.data
     score = partial(correct, answers=answers.of(items).to(vlm.device), choices=answers.choices)
     every = cells(len(vlm.layers), windows)
-    patched = [score(logits) for _, logits in back_patch(vlm, call, layout.data, every, batch_size=batch_size)]
+    patched = [score(logits) for _, logits in back_patch(vlm, call, data, every, batch_size=batch_size)]
     return {
         "cells": torch.tensor([[cell.source, cell.destination, cell.window] for cell in every]),
         "base": score(vlm.run(call)).cpu(),
@@ -96,11 +95,11 @@ class _Outcomes:
     clusters: list[str]
 
     @classmethod
-    def of(cls, units: Sequence[dict[str, Tensor]], items: Sequence[Item]) -> "_Outcomes":
+    def of(cls, units: Sequence[dict[str, Tensor]], clusters: list[str]) -> "_Outcomes":
         found = [Cell(destination, window, source) for source, destination, window in units[0]["cells"].tolist()]
         base = torch.cat([unit["base"] for unit in units]).double().numpy()
         patched = torch.cat([unit["patched"] for unit in units], 1).double().numpy()
-        return cls(found, base, patched, [item.cluster for item in items])
+        return cls(found, base, patched, clusters)
 
     @property
     def gains(self) -> "np.ndarray[Any, Any]":

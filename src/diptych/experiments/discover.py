@@ -2,6 +2,7 @@
 
 import inspect
 import json
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch import Tensor
 from diptych.attribution._integrate import Attribution
 from diptych.batch import Batch
 from diptych.errors import InputError
-from diptych.experiments._parameters import Folds, MetricName, Options, Reduction, Seed
+from diptych.experiments._parameters import Folds, MetricName, Options, Positions, Reduction, Seed
 from diptych.experiments._survey import FoldScores, Survey
 from diptych.grid import Scores
 from diptych.items import Contrast, Modality
@@ -23,7 +24,7 @@ from diptych.registry import find
 from diptych.result import Heatmap, Row
 from diptych.run import Finding, Run
 
-VERSION = 1
+VERSION = 2
 USES = ("accuracy",)
 
 
@@ -36,16 +37,17 @@ def discover(
     reduction: Reduction = "l1",
     options: Options = {},  # noqa: B006 (read only; written into the identity)
     folds: Folds = 8,
+    positions: Positions = "aligned",
     seed: Seed = 0,
 ) -> Finding:
     """Scores of all nodes on the discover split, over correctly answered prompts and their counterfactuals.
 
     `options`: further arguments of the method, such as `{"rule": "right", "steps": 5}` for Paper A's AP-IG. `folds`: the
     clusters are dealt into this many parts whose mean scores are kept apart, so that other experiments can compare
-    halves and resample.
+    halves and resample. `positions`: what a position is if prompts differ in length (`diptych.alignment.align`).
     """
     survey = Survey.of(run)
-    chosen = survey.contrasts(modality, "discover", seed=seed)
+    chosen = survey.contrasts(modality, "discover", seed=seed, positions=positions)
     work = partial(
         score,
         method=method,
@@ -60,12 +62,13 @@ def discover(
     completeness = torch.cat([values["completeness"] for _, values in found]).numpy()
     steps = torch.cat([values["steps"] for _, values in found]).numpy()
     return Finding(
-        summary=_summary(run.task.name, modality, scores),
+        summary=_summary(run.task.name, modality, scores, chosen.alignment.pooled),
         rows=_rows(modality, scores),
         conditions=survey.conditions
         | chosen.conditions()
         | {"method": method, "metric": metric, "reduction": reduction, "options": json.dumps(options)}
-        | {"seed": seed, "folds": folds, "layout": json.dumps(chosen.layout.to_json())}
+        | chosen.alignment_conditions()
+        | {"seed": seed, "folds": folds}
         | {
             "gradient points (mean)": float(steps.mean()),
             "completeness error (median)": float(np.median(completeness)),
@@ -76,6 +79,7 @@ def discover(
             f"{np.quantile(completeness, 0.9):.1%} at the 90th percentile of prompts, with {steps.mean():.1f} gradient "
             f"points on average.",
             "Scores rank nodes; how much a node matters by itself is measured by exact patching.",
+            *_pooled(chosen.alignment.pooled),
         ],
         grids=grids,
     )
@@ -90,13 +94,14 @@ def score(
     answers: AnswerTokens,
     layout: Layout,
 ) -> dict[str, Tensor]:
-    """Mean scores of one chunk of contrasts, with its fold, its size and its completeness."""
+    """Mean scores of one chunk of contrasts, pooled onto `layout`, with its fold, its size and its completeness."""
     fold, contrasts = payload
-    (batch,) = encode(vlm, contrasts, answers, batch_size=len(contrasts), layout=layout).batches
+    (batch,) = encode(vlm, contrasts, answers, batch_size=len(contrasts)).batches
     found = _attribute(method, vlm, batch, arguments)
+    scores = found.scores.pool(layout)
     return {
-        "heads": found.scores.heads.float(),
-        "neurons": found.scores.neurons.float(),
+        "heads": scores.heads.float(),
+        "neurons": scores.neurons.float(),
         "prompts": torch.tensor(len(batch)),
         "fold": torch.tensor(fold),
         "completeness": found.completeness,
@@ -148,20 +153,24 @@ def _rows(modality: Modality, scores: Scores) -> list[Row]:
     return rows
 
 
-def _summary(task: str, modality: Modality, scores: Scores) -> str:
+def _pooled(names: Sequence[str]) -> list[str]:
+    """A note on spans that differ in length, if any."""
+    said = "These spans differ in length between prompts and are one position, with the sum of their tokens' scores: "
+    return [f"{said}{', '.join(names)}."] if names else []
+
+
+def _summary(task: str, modality: Modality, scores: Scores, pooled: Sequence[str]) -> str:
     segments = [(float(scores.at(s).heads.abs().sum()), s) for s in SEGMENTS]
     total, (most, segment) = sum(value for value, _ in segments), max(segments)
     if not total:
         return f"From {modality}, every head score of {task} is 0."
     layer, position, head = np.unravel_index(int(scores.heads.argmax()), scores.heads.shape)
+    name = scores.layout.labels[position]
+    where = f"in the whole span '{name}'" if name in pooled else f"at position {position} ({name})"
     return (
         f"From {modality}, {most / total:.0%} of the head scores of {task} lie in the {segment} positions; "
-        f"the strongest head is layer {layer}, head {head} at position {position} ({_where(scores.layout, int(position))})."
+        f"the strongest head is layer {layer}, head {head} {where}."
     )
-
-
-def _where(layout: Layout, position: int) -> str:
-    return next(span.name for span in layout.spans if span.start <= position < span.stop)
 
 
 def _map(kind: str, modality: Modality, scores: Scores) -> Heatmap:

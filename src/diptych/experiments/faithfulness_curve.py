@@ -12,8 +12,8 @@ from torch import Tensor
 
 from diptych.batch import Batch
 from diptych.errors import InputError
-from diptych.experiments._parameters import Count, MetricName, Options, Seed, Share, Sizes
-from diptych.experiments._survey import FoldScores, Selection, Survey
+from diptych.experiments._parameters import Count, MetricName, Options, Positions, Seed, Share, Sizes
+from diptych.experiments._survey import FoldScores, Selection, Survey, clusters
 from diptych.experiments._text import fixed, interval
 from diptych.faithfulness import MIB_SIZES, Array, cmd, cpr, minimal_size
 from diptych.grid import Scores
@@ -27,7 +27,7 @@ from diptych.result import Curves, Row, Series, numbers
 from diptych.run import Finding, Run
 from diptych.statistics import Estimate, mean_of_ratios, ratio_of_means
 
-VERSION = 1
+VERSION = 2
 USES = ("accuracy", "discover")
 SIZES = (0.001, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0)
 
@@ -41,17 +41,20 @@ def faithfulness_curve(
     metric: MetricName = "logit_diff",
     random_circuits: Count = 3,
     discovery: Options = {},  # noqa: B006 (read only; written into the identity)
+    positions: Positions = "aligned",
     seed: Seed = 0,
 ) -> Finding:
     """F = (m(circuit) − m(empty))/(m(model) − m(empty)) over circuit size, everything outside counterfactual.
 
     The minimal circuit is the smallest size whose F on *select*, and that of all larger sizes, is at least `threshold`.
-    `discovery`: parameters of `discover` that differ from their defaults, such as `{"method": "ap"}`.
+    `discovery`: parameters of `discover` that differ from their defaults, such as `{"method": "ap"}`. `positions`: what a
+    position is if prompts differ in length; sizes are shares of the nodes at these positions.
     """
     if list(sizes) != sorted(set(sizes)) or sizes[-1] != 1:
         raise InputError(f"sizes are {sizes}; expected increasing fractions that end with 1.0.")
     survey = Survey.of(run)
-    found = run.get("discover", modality=modality, **({"metric": metric, "seed": seed} | discovery))
+    asked: Options = {"metric": metric, "seed": seed, "positions": positions} | discovery
+    found = run.get("discover", modality=modality, **asked)
     scores = FoldScores.of(run, found).mean()
     work = partial(
         measure,
@@ -63,7 +66,7 @@ def faithfulness_curve(
         batch_size=run.batch_size,
     )
     draws: dict[Split, int] = {"select": 0, "test": random_circuits}
-    chosen = {split: survey.contrasts(modality, split, seed=seed) for split in draws}
+    chosen = {split: survey.contrasts(modality, split, seed=seed, positions=asked["positions"]) for split in draws}
     splits = {split: _measured(run, work, chosen[split], draws[split]) for split in draws}
     size = choose(sizes, splits, threshold)
     rows = [_row(modality, sizes, index, splits) for index in range(len(sizes))]
@@ -73,6 +76,7 @@ def faithfulness_curve(
         conditions=survey.conditions
         | chosen["select"].conditions()
         | chosen["test"].conditions()
+        | chosen["test"].alignment_conditions()
         | {"metric": metric, "ablation": "counterfactual", "threshold": threshold, "seed": seed}
         | {"ranked by": f"{found.conditions['method']}, {found.conditions['reduction']}"}
         | {"minimal size": size, "selected on": "select", "interval": "95% cluster bootstrap, 2000 draws"},
@@ -87,10 +91,9 @@ def choose(sizes: Sequence[float], splits: "Mapping[Split, Measured]", threshold
 
 
 def _measured(run: Run, work: Callable[..., dict[str, Tensor]], chosen: Selection[Contrast], draws: int) -> "Measured":
-    units = run.map(partial(work, random_circuits=draws), chosen.units(run.batch_size), name=chosen.split)
-    return Measured.of(
-        [values for _, values in units], [contrast.clean.cluster for contrast in chosen.used], chosen.seed
-    )
+    units = chosen.units(run.batch_size)
+    found = run.map(partial(work, random_circuits=draws), units, name=chosen.split)
+    return Measured.of([values for _, values in found], clusters(units), chosen.seed)
 
 
 def measure(
@@ -107,7 +110,7 @@ def measure(
 ) -> dict[str, Tensor]:
     """The metric of each prompt for the model, the empty circuit, the circuit of each size, and random ones of each size."""
     _, contrasts = payload
-    (batch,) = encode(vlm, contrasts, answers, batch_size=len(contrasts), layout=scores.layout).batches
+    (batch,) = encode(vlm, contrasts, answers, batch_size=len(contrasts)).batches
     with torch.no_grad():
         call = vlm.capture(batch.clean)
         clean = vlm.run(call)
@@ -115,7 +118,7 @@ def measure(
             counterfactual = vlm.run(vlm.capture(batch.counterfactual))
     value = partial(_value, find_metric(metric), batch, clean)
     drawn = (random_scores(scores, seed + draw) for draw in range(random_circuits))
-    circuits = (ranking.top(size) for ranking in chain([scores], drawn) for size in sizes)
+    circuits = (ranking.top(size).expand(batch.layout) for ranking in chain([scores], drawn) for size in sizes)
     logits = run_circuits(vlm, call, circuits, recording.activations(), batch_size=batch_size)
     values = torch.stack([value(some) for some in logits]).unflatten(0, (1 + random_circuits, len(sizes)))
     return {"model": value(clean), "empty": value(counterfactual), "circuit": values[0], "random": values[1:]}

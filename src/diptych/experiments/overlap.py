@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from diptych.compare import SEGMENTS, Overlap, ceiling, overlaps
 from diptych.errors import InputError
-from diptych.experiments._parameters import Count, MetricName, Options, Seed, Share
+from diptych.experiments._parameters import Count, MetricName, Options, Positions, Seed, Share
 from diptych.experiments._survey import FoldScores, Survey
 from diptych.experiments._text import fixed
 from diptych.grid import KINDS, Circuit
@@ -18,7 +18,7 @@ from diptych.items import MODALITIES, Modality
 from diptych.result import Bars, Row, Series, numbers
 from diptych.run import Finding, Run
 
-VERSION = 1
+VERSION = 2
 USES = ("accuracy", "discover", "faithfulness_curve")
 BOTH = "both"
 
@@ -33,15 +33,18 @@ def overlap(
     discovery: Options = {},  # noqa: B006 (read only; written into the identity)
     draws: Count = 1000,
     resamples: Count = 200,
+    positions: Positions = "aligned",
     seed: Seed = 0,
 ) -> Finding:
     """nIoU of the two minimal circuits per segment and node kind: 0 for random circuits of the same size, 1 for identical ones.
 
     `discovery`: parameters of `discover` that differ from their defaults. `draws`: random circuits for the null.
-    `resamples`: bootstrap draws of the discover folds for the interval.
+    `resamples`: bootstrap draws of the discover folds for the interval. `positions`: what a position is if prompts differ
+    in length.
     """
     survey = Survey.of(run)
-    panels = tuple(Panel.of(run, modality, threshold, metric, discovery, seed) for modality in MODALITIES)
+    shared = {"metric": metric, "seed": seed, "positions": positions}
+    panels = tuple(Panel.of(run, modality, threshold, discovery, shared) for modality in MODALITIES)
     text, image = panels
     comparison = Comparison(
         whole=overlaps(text.circuit(), image.circuit()),
@@ -59,7 +62,8 @@ def overlap(
         rows=rows,
         conditions=survey.conditions
         | {f"{name} {panel.modality}": value for panel in panels for name, value in panel.conditions.items()}
-        | {"split": "discover (circuits), select (sizes)", "null": f"{draws} matched random circuits", "seed": seed}
+        | {"split": "discover (circuits), select (sizes)", "null": f"{draws} matched random circuits"}
+        | {"positions": positions, "seed": seed}
         | {"interval": f"95% bootstrap over {len(text.scores.prompts)} folds of clusters, {resamples} draws"},
         figures=[_bars(rows)],
         notes=[
@@ -83,17 +87,16 @@ class Panel:
     conditions: dict[str, Any]
 
     @classmethod
-    def of(cls, run: Run, modality: Modality, threshold: float, metric: str, discovery: Options, seed: int) -> "Panel":
-        found = run.get("discover", modality=modality, **({"metric": metric, "seed": seed} | discovery))
-        shared = {"threshold": threshold, "metric": metric, "discovery": discovery, "seed": seed}
-        curve = run.get("faithfulness_curve", modality=modality, **shared)
+    def of(cls, run: Run, modality: Modality, threshold: float, discovery: Options, shared: Options) -> "Panel":
+        found = run.get("discover", modality=modality, **(shared | discovery))
+        curve = run.get("faithfulness_curve", modality=modality, threshold=threshold, discovery=discovery, **shared)
         size = curve.conditions["minimal size"]
         if size is None:
             raise InputError(
                 f"There is no {modality} circuit to compare: {curve.summary} Lower the threshold, or use a model that "
                 f"does the task."
             )
-        told = {name: found.conditions[name] for name in ("n discover", "dropped discover")}
+        told = {name: found.conditions[name] for name in ("n discover", "dropped discover", "pooled spans")}
         return cls(modality, FoldScores.of(run, found), float(size), {"size": size} | told)
 
     def circuit(self, folds: Sequence[int] | None = None) -> Circuit:

@@ -10,10 +10,13 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from diptych.alignment import Positions, Shape, align
 from diptych.batch import Batch, Inputs
 from diptych.errors import InputError, MismatchError
 from diptych.items import Contrast, Item, Modality, Task
-from diptych.layout import Layout
+from diptych.layout import Layout, segment_of
+from diptych.locate import image_layout, name_parts, text_layout
+from diptych.models.parts import picture_parts, query_parts, text_parts
 from diptych.models.vlm import VLM
 
 PER_TOKEN = ("input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids")
@@ -40,6 +43,11 @@ class Prompt:
         said = [(name, value.shape, value.tolist() if not value.is_floating_point() else "") for name, value in other]
         return zlib.crc32(repr(said).encode())
 
+    @property
+    def shape(self) -> Shape:
+        """Prompts of one shape can share a batch, and a contrast."""
+        return self.layout, self.form
+
 
 @dataclass(frozen=True, eq=False)
 class AnswerTokens:
@@ -59,14 +67,11 @@ class AnswerTokens:
 
 @dataclass(frozen=True, eq=False)
 class Encoded:
-    """Batches of one layout, and how many contrasts were dropped for which reason."""
+    """Batches, each of one layout; the layout their grids are pooled onto; how many contrasts were dropped and why."""
 
     batches: list[Batch]
     dropped: dict[str, int]
-
-    @property
-    def layout(self) -> Layout:
-        return self.batches[0].layout
+    layout: Layout
 
     def __len__(self) -> int:
         return sum(map(len, self.batches))
@@ -83,11 +88,13 @@ def encode(
     answers: AnswerTokens,
     *,
     batch_size: int = 16,
-    layout: Layout | None = None,
+    positions: Positions = "aligned",
 ) -> Encoded:
-    """Batches of contrasts that share one layout: the given one, else the commonest; others are dropped and counted.
+    """Batches of contrasts, each of prompts of one layout and picture form, so that nothing is padded.
 
-    Raises `InputError` if nothing is left.
+    `positions`: which contrasts are used together (`diptych.alignment.align`); scores of a batch are brought to one
+    layout by `scores.pool(encoded.layout)`, a circuit to a batch by `circuit.expand(batch.layout)`. A contrast's two
+    prompts need one layout: others are dropped and counted. Raises `InputError` if nothing is left.
     """
     dropped: Counter[str] = Counter()
     prompts: dict[tuple[str, Modality], Prompt] = {}
@@ -98,21 +105,24 @@ def encode(
         )
         if answers.tokens[clean.item.answer] == answers.tokens[counterfactual.item.answer]:
             dropped["answers share their first token"] += 1
-        elif (clean.layout, clean.form) != (counterfactual.layout, counterfactual.form):
+        elif clean.shape != counterfactual.shape:
             dropped["prompts of different layouts or picture shapes"] += 1
         else:
             pairs.append((contrast, clean, counterfactual))
-    forms = Counter((clean.layout, clean.form) for _, clean, _ in pairs if layout in (None, clean.layout))
-    kept = [pair for pair in pairs if forms and (pair[1].layout, pair[1].form) == forms.most_common(1)[0][0]]
-    if len(kept) < len(pairs):
-        dropped["prompts of a rarer layout or picture shape"] += len(pairs) - len(kept)
-    if not kept:
+    if not pairs:
         raise InputError(
-            f"None of {len(contrasts)} contrasts can be used: {dict(dropped)}. Expected prompts of one layout whose answers "
-            f"differ in their first token. Change the answers or the template of the task."
+            f"None of {len(contrasts)} contrasts can be used: {dict(dropped)}. Expected two prompts of one layout whose "
+            f"answers differ in their first token. Change the answers or the template of the task."
         )
-    chunks = [kept[start : start + batch_size] for start in range(0, len(kept), batch_size)]
-    return Encoded([_batch(chunk, answers) for chunk in chunks], dict(dropped))
+    alignment = align([clean.shape for _, clean, _ in pairs], positions)
+    groups: dict[Shape, list[tuple[Contrast, Prompt, Prompt]]] = {}
+    for pair in pairs:
+        groups.setdefault(pair[1].shape, []).append(pair)
+    kept = [group for shape, group in groups.items() if shape in alignment.shapes]
+    if len(kept) < len(groups):
+        dropped["prompts of a rarer layout or picture shape"] += len(pairs) - sum(map(len, kept))
+    chunks = [group[start : start + batch_size] for group in kept for start in range(0, len(group), batch_size)]
+    return Encoded([_batch(chunk, answers) for chunk in chunks], dict(dropped), alignment.layout)
 
 
 @torch.no_grad()
@@ -159,16 +169,14 @@ def _encode_text(vlm: VLM, item: Item) -> Prompt:
             f"The chat template of {vlm.name} changes the text of item '{item.id}'. Remove leading, trailing or double white space."
         )
     inputs = _process(vlm, rendered, None)
-    spans = tokenizer_of(vlm)(rendered, add_special_tokens=_special(vlm, rendered), return_offsets_mapping=True)
-    if spans["input_ids"] != inputs["input_ids"][0].tolist():
+    found = _offsets(vlm, rendered)
+    if found["input_ids"] != inputs["input_ids"][0].tolist():
         raise InputError(
             f"The processor of {vlm.name} tokenises text differently from its tokenizer, so the data cannot be located."
         )
-    end = start + len(item.text)
-    data = [
-        i for i, (first, last) in enumerate(spans["offset_mapping"]) if first < end and last > start and last > first
-    ]
-    return Prompt(item, inputs, Layout.of((data[0], data[-1] + 1), inputs["input_ids"].shape[1]))
+    starts = {"data": start, "query": start + len(content) - len(item.query)}
+    layout = text_layout(found["offset_mapping"], (start, start + len(item.text)))
+    return Prompt(item, inputs, name_parts(layout, text_parts(item, found["offset_mapping"], starts)))
 
 
 def _encode_image(vlm: VLM, item: Item) -> Prompt:
@@ -181,7 +189,15 @@ def _encode_image(vlm: VLM, item: Item) -> Prompt:
             f"The prompt of item '{item.id}' has no position that holds its picture. The processor or the chat template "
             f"dropped it: an image token must be in the prompt."
         )
-    return Prompt(item, inputs, Layout.of((places[0], places[-1] + 1), inputs["input_ids"].shape[1]))
+    parts = picture_parts(item, places, inputs)
+    if any(segment_of(name) == "query" for name, _, _ in item.spans):
+        parts |= query_parts(item, rendered, _offsets(vlm, rendered), inputs["input_ids"][0].tolist())
+    return Prompt(item, inputs, name_parts(image_layout(places, inputs["input_ids"].shape[1]), parts))
+
+
+def _offsets(vlm: VLM, rendered: str) -> Any:
+    """Token ids of a rendered prompt, pictures not expanded, and the characters of each."""
+    return tokenizer_of(vlm)(rendered, add_special_tokens=_special(vlm, rendered), return_offsets_mapping=True)
 
 
 def tokenizer_of(vlm: VLM) -> Any:

@@ -1,0 +1,51 @@
+"""Parts: the positions of what an item names in its text, its query and its picture."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from diptych.batch import Inputs
+from diptych.errors import InputError
+from diptych.items import Item
+from diptych.layout import segment_of
+from diptych.locate import Range, overlapping, picture_cells, picture_grid
+
+
+def text_parts(item: Item, tokens: Sequence[Range], starts: Mapping[str, int]) -> dict[str, list[int]]:
+    """Span name → positions of the tokens that hold its characters.
+
+    `tokens`: the characters of each token; `starts`: the first character of the data, of the query, or of both.
+    """
+    found: dict[str, list[int]] = {}
+    for name, start, stop in item.spans:
+        begin = starts.get(segment_of(name))
+        if begin is not None:
+            found.setdefault(name, []).extend(overlapping(tokens, (begin + start, begin + stop)))
+    return found
+
+
+def picture_parts(item: Item, held: Sequence[int], inputs: Inputs) -> dict[str, list[int]]:
+    """The cells of the picture at positions `held`, if the item asks for more than one.
+
+    Height and width may be any two (or the last two of three) whole numbers that the processor gives for the picture.
+    """
+    if item.cells == (1, 1):
+        return {}
+    sizes = [value[0] for value in inputs.values() if not value.is_floating_point() and value.shape in ((1, 2), (1, 3))]
+    return picture_cells(held, picture_grid(held, [(int(size[-2]), int(size[-1])) for size in sizes]), item.cells)
+
+
+def query_parts(item: Item, rendered: str, found: Mapping[str, Any], tokens: list[int]) -> dict[str, list[int]]:
+    """The named parts of the query behind a picture, counted from the right.
+
+    `found`: ids and characters (`offset_mapping`) of the rendered prompt, whose picture is one mark; `tokens`: the prompt
+    as the model receives it, where the picture takes more positions.
+    """
+    start, ids = rendered.rfind(item.query), found["input_ids"]
+    parts = text_parts(item, found["offset_mapping"], {"query": start})
+    first, longer = min(min(places, default=0) for places in parts.values()), len(tokens) - len(ids)
+    if start < 0 or ids[first:] != tokens[first + longer :]:
+        raise InputError(
+            f"The query of item '{item.id}' is not found behind its picture as it was given. Leave out its 'query' spans, "
+            f"or remove leading, trailing or double white space."
+        )
+    return {name: [place + longer for place in places] for name, places in parts.items()}
