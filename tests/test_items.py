@@ -169,6 +169,8 @@ CHANGED_ITEMS: dict[str, Any] = {
     "answer": "c",
     "group": "prime",
     "cluster": "scene",
+    "spans": (("data.x", 0, 1),),
+    "cells": (2, 2),
 }
 CHANGED_TASKS: dict[str, Any] = {
     "name": "words",

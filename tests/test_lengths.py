@@ -13,12 +13,14 @@ from PIL import Image
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from diptych.attribution.ap import ap
+from diptych.backpatch import back_patch, cells
 from diptych.errors import InputError
-from diptych.experiments._survey import FoldScores, Survey
+from diptych.experiments._survey import FoldScores, Survey, clusters
+from diptych.experiments.back_patching import sweep
 from diptych.grid import Grid
 from diptych.interventions import run_circuits
 from diptych.items import Contrast, Drawing, Item, Task
-from diptych.metrics import logit_diff
+from diptych.metrics import correct, logit_diff
 from diptych.models.encode import collate, encode, encode_item
 from diptych.models.processor import PLAIN
 from diptych.models.vlm import VLM
@@ -156,15 +158,15 @@ def test_named_parts_of_text_and_query_are_spans_in_the_panels_that_hold_them() 
     assert words.decode(text.tokens[text.layout.places["data"]]) == "+"
 
 
-@pytest.mark.parametrize(("number", "cells"), [(0, (2, 2)), (1, (1, 2)), (2, (4, 2))])
-def test_cells_of_a_picture_are_spans_by_rows_and_columns(number: int, cells: tuple[int, int]) -> None:
-    layout = encode_item(sized(), item(number, cells=cells), "image").layout
+@pytest.mark.parametrize(("number", "cut"), [(0, (2, 2)), (1, (1, 2)), (2, (4, 2))])
+def test_cells_of_a_picture_are_spans_by_rows_and_columns(number: int, cut: tuple[int, int]) -> None:
+    layout = encode_item(sized(), item(number, cells=cut), "image").layout
     rows, columns = (side // 16 for side in SIZES[number % 3])
 
     labels = [layout.labels[layout.data.start + index] for index in range(rows * columns)]
 
     assert labels == [
-        f"data.cell_{row * cells[0] // rows}_{column * cells[1] // columns}"
+        f"data.cell_{row * cut[0] // rows}_{column * cut[1] // columns}"
         for row in range(rows)
         for column in range(columns)
     ]
@@ -238,9 +240,7 @@ def test_discovery_pools_all_lengths_unless_it_is_asked_for_tokens(run: Run, mod
     assert ("rarer layout" in dropped, "wrongly" in dropped) == (positions == "token", False)
     assert (used < items / 2) == (positions == "token")
     assert result.conditions["pooled spans"] == {"aligned": "data", "token": "none"}[positions]
-    assert FoldScores.of(run, result).layout.data == {"aligned": slice(3, 4)}.get(
-        positions, FoldScores.of(run, result).layout.data
-    )
+    assert (len(FoldScores.of(run, result).layout.places["data"]) == 1) == (positions == "aligned")
 
 
 @pytest.mark.parametrize("modality", ["text", "image"])
@@ -315,6 +315,34 @@ def test_overlap_compares_panels_of_many_lengths(run: Run) -> None:
 
     assert {row["segment"] for row in result.rows} == {"data", "query", "generation"}
     assert result.conditions["pooled spans text"] == result.conditions["pooled spans image"] == "data"
+
+
+def test_intervals_resample_the_prompts_that_the_units_hold(run: Run) -> None:
+    chosen = Survey.of(run).contrasts("text", "test", seed=0, positions="aligned")
+    units = chosen.units(7)
+
+    assert clusters(units) == [contrast.clean.cluster for unit in units for contrast in unit.payload[1]]
+    assert sorted(clusters(units)) == sorted(contrast.clean.cluster for contrast in chosen.used)
+    assert clusters(units) != [contrast.clean.cluster for contrast in chosen.used]  # grouped by length
+    assert {len(unit.payload[1]) for unit in units} > {7}
+
+
+@pytest.mark.parametrize("modality", ["text", "image"])
+def test_back_patching_patches_the_data_of_each_prompt_as_alone(run: Run, modality: str) -> None:
+    survey = Survey.of(run)
+    units = survey.items(modality, "test").units(7)  # type: ignore[arg-type]
+    asked = {"modality": modality, "windows": (1,), "answers": survey.answers, "batch_size": 7}
+
+    found = torch.cat([sweep(sized(), unit.payload, **asked)["patched"] for unit in units], 1)  # type: ignore[arg-type]
+
+    alone = []
+    for one in (one for unit in units for one in unit.payload[1]):
+        prompt = encode_item(sized(), one, modality)  # type: ignore[arg-type]
+        patched = back_patch(sized(), sized().capture(prompt.inputs), prompt.layout.data, cells(4, (1,)))
+        logits = torch.cat([some for _, some in patched])
+        alone.append(correct(logits, survey.answers.of([one] * len(logits)), survey.answers.choices))
+    assert torch.equal(found, torch.stack(alone, 1))
+    assert 0 < float(found.mean()) < 1
 
 
 def test_back_patching_uses_every_prompt_whatever_its_length(run: Run) -> None:
