@@ -22,7 +22,7 @@ SPAN_MUTATIONS: tuple[Mutation, ...] = (
     (LAYOUT, "if name not in names or t in firsts]", "if name not in names]", "tests/test_layout.py::test_pooled_spans_are_one_position_where_they_begin"),
     (LAYOUT, "if name not in names or t in firsts]", "if t in firsts]", "tests/test_layout.py::test_pooling_all_spans_leaves_one_position_each_and_pooling_none_changes_nothing"),
     (LAYOUT, "index[places] = torch.tensor(there)", "index[places] = torch.tensor(there[:1])", "tests/test_layout.py::test_positions_go_to_their_namesakes_one_to_one_or_all_to_one"),
-    (LAYOUT, "    _require_names(self, target)\n", "", "tests/test_layout.py::test_layouts_of_other_spans_or_lengths_have_no_common_positions"),
+    (LAYOUT, "        _require_names(self, target)\n", "", "tests/test_layout.py::test_layouts_of_other_spans_or_lengths_have_no_common_positions"),
     (LAYOUT, "if len(there) not in (1, len(places)):", "if False:", "tests/test_layout.py::test_layouts_of_other_spans_or_lengths_have_no_common_positions"),
     (LAYOUT, "    if any(rest):\n", "    if all(rest):\n", "tests/test_layout.py::test_namesakes_are_linked_and_what_has_none_to_the_rest_or_the_whole_segment"),
     (LAYOUT, "rest[0] or _joined(ours, ours), rest[1] or _joined(theirs, theirs)", "_joined(ours, ours), _joined(theirs, theirs)", "tests/test_layout.py::test_namesakes_are_linked_and_what_has_none_to_the_rest_or_the_whole_segment"),
@@ -36,12 +36,12 @@ SPAN_MUTATIONS: tuple[Mutation, ...] = (
     (GRID, "index = layout.onto(self.layout)", "index = layout.onto(self.layout).roll(1)", "tests/test_pool.py::test_an_expanded_circuit_has_each_node_at_all_tokens_of_its_span_and_at_no_other"),
     (GRID, "index = layout.onto(self.layout)", "index = layout.onto(self.layout).roll(1)", "tests/test_pool.py::test_expansion_commutes_with_the_algebra_of_circuits"),
     (LAYOUT, "there = target.places[name]", "there = list(target.places.values())[list(self.places).index(name)]", "tests/test_pool.py::test_prompts_are_aligned_by_the_names_of_their_spans_whatever_their_order"),
-    (LAYOUT, "    _require_names(self, target)\n", "", "tests/test_pool.py::test_a_layout_that_lacks_a_span_or_has_another_is_refused_with_the_names"),
+    (LAYOUT, "        _require_names(self, target)\n", "", "tests/test_pool.py::test_a_layout_that_lacks_a_span_or_has_another_is_refused_with_the_names"),
     # alignments
     (ALIGNMENT, "return Alignment(shape[0], frozenset([shape]))", "return Alignment(shape[0], frozenset(counts))", "tests/test_alignment.py::test_token_takes_the_commonest_shape_alone"),
     (ALIGNMENT, "if _lengths(shapes, name) != {len(places)}]", "if len(places) > 1]", "tests/test_alignment.py::test_aligned_pools_only_the_spans_that_differ_in_length"),
     (ALIGNMENT, "if any(other != form for _, other in shapes):", "if False:", "tests/test_alignment.py::test_data_of_pictures_of_other_proportions_are_pooled_though_as_long"),
-    (ALIGNMENT, "names[frozenset(layout.places)] += count", "names[frozenset(layout.places)] += len(layout.places)", "tests/test_alignment.py::test_prompts_whose_spans_have_rarer_names_are_left_out"),
+    (ALIGNMENT, "names[frozenset(layout.places)] += count", "names[frozenset(layout.places)] = count", "tests/test_alignment.py::test_prompts_whose_spans_have_rarer_names_are_left_out"),
     (ALIGNMENT, "Alignment(layout.pooled(layout.places), frozenset(shapes))", "_aligned(counts)", "tests/test_alignment.py::test_span_pools_every_span_even_of_one_shape"),
     # where the data are
     (LOCATE, "Layout.of((held[0], held[-1] + 1), len(tokens))", "Layout.of((held[0] + 1, held[-1] + 1), len(tokens))", "tests/test_locate.py::test_text_prompts_of_the_paper_s_models_have_its_lengths_and_data"),

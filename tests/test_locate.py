@@ -108,10 +108,11 @@ def test_between_these_prompts_query_positions_pair_from_the_right_and_left_over
 
 
 def test_a_token_that_holds_any_character_of_the_data_is_data_and_empty_tokens_are_not() -> None:
-    tokens = [(0, 0), (0, 3), (3, 3), (3, 6), (6, 9), (9, 10), (10, 12)]
+    tokens = [(0, 0), (0, 3), (3, 6), (6, 6), (6, 9), (9, 10), (10, 12)]
 
-    assert text_layout(tokens, (4, 7)) == Layout.of((3, 5), 7)
-    assert overlapping(tokens, (3, 6)) == [3]
+    assert text_layout(tokens, (4, 7)) == Layout.of((2, 5), 7)
+    assert overlapping(tokens, (4, 7)) == [2, 4]
+    assert overlapping(tokens, (3, 6)) == [2]
 
 
 def test_data_that_no_token_holds_are_refused() -> None:
