@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -127,7 +127,7 @@ class Grid:
             totals = nodes.new_zeros(nodes.shape[0], layout.length, nodes.shape[2])
             return totals.index_add_(1, index, nodes)  # of bools: or
 
-        return Grid(gather(self.heads), gather(self.neurons), layout, self.model)
+        return replace(self, heads=gather(self.heads), neurons=gather(self.neurons), layout=layout)
 
     def expand(self, layout: Layout) -> "Grid":
         """The circuit on a layout with the same spans: a node of a span's one position is in at all of its tokens."""
@@ -137,7 +137,7 @@ class Grid:
                 "`scores.top(size)` first."
             )
         index = layout.onto(self.layout)
-        return Grid(self.heads[:, index], self.neurons[:, index], layout, self.model)
+        return replace(self, heads=self.heads[:, index], neurons=self.neurons[:, index], layout=layout)
 
     def save(self, path: Path) -> None:
         """Write the grid as one safetensors file."""
