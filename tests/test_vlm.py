@@ -7,7 +7,8 @@ import torch
 
 from diptych.errors import InputError, MismatchError, UnsupportedModel
 from diptych.items import MODALITIES, Contrast, Item, Modality, Task
-from diptych.models.calls import DecoderCall, Path, find_batch_dims
+from diptych.models.calls import DecoderCall, Path
+from diptych.models.stacking import find_batch_dims
 from diptych.models.encode import AnswerTokens, _batch, answer_tokens, collate, encode, encode_item
 from diptych.models.sites import find_sites
 from diptych.models.vlm import VLM

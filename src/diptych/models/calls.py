@@ -48,6 +48,11 @@ class DecoderCall:
         _rebuild((self.args, self.kwargs), "", found.setdefault)
         return found
 
+    @property
+    def signature(self) -> tuple[str, ...]:
+        """The call's arguments and their numbers of dimensions: calls with the same one stack prompts alike."""
+        return tuple(f"{n}:{leaf.ndim if isinstance(leaf, Tensor) else ''}" for n, leaf in self.leaves().items())
+
     def pictures(self, inputs: Mapping[str, Tensor]) -> list[str]:
         """The arguments that are the model's own float inputs, handed on: pixels that the decoder takes itself."""
         given = [value for value in inputs.values() if value.is_floating_point()]
@@ -108,7 +113,7 @@ class Path:
     def between(cls, clean: DecoderCall, counterfactual: DecoderCall) -> "Path":
         """Raises `MismatchError` if the calls differ in anything that cannot be interpolated."""
         a, b = clean.leaves(), counterfactual.leaves()
-        differing = [name for name in a.keys() | b.keys() if not _same(a.get(name), b.get(name))]
+        differing = [name for name in a.keys() | b.keys() if not same(a.get(name), b.get(name))]
         for name in differing:
             _require_float(name, a.get(name), b.get(name))
         inputs = [name for name in a if name.endswith(EMBEDDINGS) and a[name] is not None]
@@ -130,22 +135,8 @@ class Path:
         return replace(self, clean=self.clean.take(rows), counterfactual=self.counterfactual.take(rows))
 
 
-def find_batch_dims(one: DecoderCall, two: DecoderCall) -> BatchDims:
-    """Batch dimensions from the calls of a batch and of the same batch twice: the dimension that doubled."""
-    a, b = one.leaves(), two.leaves()
-    return {name: _doubled(name, a[name], b[name]) for name in a if isinstance(a[name], Tensor)}
-
-
-def _doubled(name: str, one: Tensor, two: Tensor) -> int | None:
-    dims = [dim for dim, (n, m) in enumerate(zip(one.shape, two.shape, strict=True)) if m == 2 * n and n > 0]
-    if len(dims) > 1 or (not dims and one.shape != two.shape):
-        raise MismatchError(
-            f"Decoder argument '{name}' has shape {list(one.shape)}, twice as many prompts {list(two.shape)}: no batch dimension."
-        )
-    return dims[0] if dims else None
-
-
-def _same(a: Any, b: Any) -> bool:
+def same(a: Any, b: Any) -> bool:
+    """Whether two leaves are equal, tensors by value."""
     if isinstance(a, Tensor) and isinstance(b, Tensor):
         return a.shape == b.shape and a.dtype == b.dtype and torch.equal(a, b)
     return type(a) is type(b) and bool(a == b)

@@ -20,8 +20,6 @@ from diptych.models.parts import picture_parts, query_parts, text_parts
 from diptych.models.vlm import VLM
 
 PER_TOKEN = ("input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids")
-NUMBERS = {"image_token_pooling": "pixel_values"}
-"""Argument that numbers patches of the whole batch (−1: none) → the argument that holds them, [crop, patch, ...]."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,14 +140,11 @@ def answer_tokens(vlm: VLM, task: Task, *, prompts: int = 16) -> AnswerTokens:
 
 
 def collate(prompts: Sequence[Prompt]) -> Inputs:
-    """Stack prompts of one layout along the batch dimension; what numbers the patches of a batch is counted on."""
-    stacked = {name: [prompt.inputs[name] for prompt in prompts] for name in prompts[0].inputs}
-    for name, counted in NUMBERS.items():
-        if name in stacked:
-            sizes = [value.shape[:2].numel() for value in stacked[counted]]
-            starts = [sum(sizes[:index]) for index in range(len(sizes))]
-            stacked[name] = [v.where(v < 0, v + start) for v, start in zip(stacked[name], starts, strict=True)]
-    return {name: torch.cat(values) for name, values in stacked.items()}
+    """The tensors of prompts of one form, one prompt behind the other along dimension 0, as `VLM.capture` takes them.
+
+    A model may want them otherwise: it is given one prompt at a time.
+    """
+    return {name: torch.cat([prompt.inputs[name] for prompt in prompts]) for name in prompts[0].inputs}
 
 
 def _cached(seen: dict[tuple[str, Modality], Prompt], vlm: VLM, item: Item, modality: Modality) -> Prompt:

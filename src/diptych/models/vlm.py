@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from diptych.batch import Inputs
 from diptych.errors import ModelCheckFailed
-from diptych.models.calls import BatchDims, DecoderCall, find_batch_dims
+from diptych.models.calls import BatchDims, DecoderCall
 from diptych.models.entry import find_host, reach_decoder, stopped_at
 from diptych.models.hooks import hooks
 from diptych.models.knockout import block, require_edges
@@ -21,6 +21,7 @@ from diptych.models.readable import require_readable
 from diptych.models.recording import Recording
 from diptych.models.resume import Forms, learn, resumed, stream, with_stream
 from diptych.models.sites import Site, Sites, find_sites
+from diptych.models.stacking import learn_batch_dims, prompts, stack
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -91,13 +92,16 @@ class VLM:
 
     @torch.no_grad()
     def capture(self, inputs: Inputs) -> DecoderCall:
-        """Run the vision tower and stop where the decoder starts; the call can be run, tiled and interpolated."""
-        call = self._reach_decoder(inputs)
-        signature = tuple(f"{n}:{leaf.ndim if isinstance(leaf, Tensor) else ''}" for n, leaf in call.leaves().items())
+        """Run the vision tower and stop where the decoder starts; the call can be run, tiled and interpolated.
+
+        Each prompt is captured alone, so that it is what the model makes of it whatever the batch.
+        """
+        alone = prompts(inputs)
+        calls = [self._reach_decoder(one) for one in alone]
+        signature = calls[0].signature
         if signature not in self._batch_dims:
-            twice = self._reach_decoder({name: torch.cat([value, value]) for name, value in inputs.items()})
-            self._batch_dims[signature] = find_batch_dims(call, twice)
-        return DecoderCall(call.input_ids, call.args, call.kwargs, self._batch_dims[signature])
+            self._batch_dims[signature] = learn_batch_dims(self._reach_decoder, alone[0], calls[0])
+        return stack(calls, self._batch_dims[signature])
 
     def run(self, call: DecoderCall) -> Float[Tensor, "batch vocab"]:
         """Logits at the last position, from the decoder on: the top-level model runs with the captured arguments.
@@ -108,8 +112,8 @@ class VLM:
             return self._last_logits(self._host, {"input_ids": call.input_ids})
 
     def run_inputs(self, inputs: Inputs) -> Float[Tensor, "batch vocab"]:
-        """Logits at the last position of a plain forward on processor outputs, vision tower and all."""
-        return self._last_logits(*self._placed(inputs))
+        """Logits at the last position of a plain forward on processor outputs, vision tower and all, prompt by prompt."""
+        return torch.cat([self._last_logits(*self._placed(one)) for one in prompts(inputs)])
 
     @contextmanager
     def record(self) -> Iterator[Recording]:
