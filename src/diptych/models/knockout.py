@@ -20,6 +20,12 @@ def require_edges(mixer: Mixer) -> None:
             f"Layer {mixer.layer} moves information by {mixer.mixing} ({type(mixer.module).__name__}), which has no "
             f"edges between positions to cut. Expected layers of attention only: leave this one out of the knockout."
         )
+    chooser = getattr(mixer.module, "indexer", None)
+    if chooser is not None and MASK not in inspect.signature(chooser.forward).parameters:
+        raise UnsupportedModel(
+            f"Layer {mixer.layer} attends to keys that its {type(chooser).__name__} chooses without looking at the mask, "
+            f"so a position that is cut off still decides what others see. Leave this layer out of the knockout."
+        )
 
 
 def block(mixer: Mixer, rows: slice, columns: slice) -> Callable[..., Any]:

@@ -71,13 +71,15 @@ class Sketch:
 
     `config`: dotted path → value, on top of the general small sizes. `token_types`: the argument that tells which
     positions are pictures, for architectures that want it. `places`: the text that stands for one picture, where the
-    model does not tell how many features it makes of one.
+    model does not tell how many features it makes of one. `tower`: the configuration, `model_type` and all, of another
+    vision tower that stands in for the architecture's own, which needs torchvision.
     """
 
     config: Mapping[str, Any] = field(default_factory=dict)
     pictures: Pictures | None = None
     token_types: str = ""
     places: str = ""
+    tower: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -183,7 +185,10 @@ def tiny_config(architecture: str, sketch: Sketch) -> Any:
             place = place[parent]
         place[last] = value
     small.pop("model_type", None)
-    return transformers.AutoConfig.for_model(architecture, **small)
+    config = transformers.AutoConfig.for_model(architecture, **small)
+    if sketch.tower:
+        config.__dict__["vision_config"] = transformers.AutoConfig.for_model(**sketch.tower)  # past its type check
+    return config
 
 
 def processor(model: Any, sketch: Sketch) -> PlainProcessor:

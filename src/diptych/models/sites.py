@@ -21,7 +21,7 @@ EXPERTS = "experts"
 LAYERS = ("layers", "h", "block", "blocks")
 INNER_DECODERS = ("decoder", "model", "text_model", "language_model")
 
-Mixing = Literal["attention", "cross attention", "recurrence", "none"]
+Mixing = Literal["attention", "cross attention", "recurrence", "convolution", "none"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +75,7 @@ class Sites:
     heads: tuple[Site, ...]
     neurons: tuple[Site, ...]
     mixers: tuple[Mixer, ...]
+    convolutions: tuple[Mixer, ...] = ()  # beside the mixers: a layer may have several
 
     def __iter__(self) -> Iterator[Site]:
         """The sites that exist: heads, then neurons."""
@@ -83,7 +84,7 @@ class Sites:
     @property
     def unread(self) -> tuple[Mixer, ...]:
         """What mixes positions and has no nodes: an ablation leaves it running, a knockout cannot cut it."""
-        return tuple(mixer for mixer in self.mixers if mixer.mixing == "recurrence")
+        return tuple(mixer for mixer in self.mixers if mixer.mixing == "recurrence") + self.convolutions
 
 
 def find_sites(model: nn.Module) -> Sites:
@@ -106,7 +107,8 @@ def find_sites(model: nn.Module) -> Sites:
                 f"Layer {mixer.layer} ({type(layer).__name__}) has no attention or MLP output projection that diptych "
                 f"knows; it holds {_names(layer)}. Such a model cannot be read."
             )
-    return Sites(decoder, layers, _unembedding(model), heads, neurons, mixers)
+    convolutions = tuple(found for mixer in mixers for found in _convolutions(mixer, layers[mixer.layer]))
+    return Sites(decoder, layers, _unembedding(model), heads, neurons, mixers, convolutions)
 
 
 def _decoder(model: nn.Module) -> nn.Module:
@@ -162,6 +164,13 @@ def _mixer(index: int, layer: nn.Module) -> Mixer:
         if recurrence is not None and _child(recurrence, ATTENTION_OUT) is not None:
             return Mixer(index, "recurrence", recurrence)
     return Mixer(index, "none", None)
+
+
+def _convolutions(mixer: Mixer, layer: nn.Module) -> list[Mixer]:
+    """What else of a layer mixes positions: its children, beside the mixer, that own a convolution over positions."""
+    beside = (child for child in layer.children() if child is not mixer.module)
+    owners = (child for child in beside if any(isinstance(part, nn.Conv1d) for part in child.modules()))
+    return [Mixer(mixer.layer, "convolution", owner) for owner in owners]
 
 
 def _head_site(mixer: Mixer) -> Site:

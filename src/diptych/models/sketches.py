@@ -57,6 +57,15 @@ DIGITS = "ABCDEFGHIJ"
 CODES = {"IMGIMG" + "".join(DIGITS[int(digit)] for digit in str(code)) + "Z": TOKENS["84"] + code for code in range(16)}
 VISUAL = {f"<|visual token {code:06d}|>": TOKENS["84"] + code for code in range(16)}
 
+STAND_IN = {
+    "model_type": "siglip_vision_model",
+    "hidden_size": 16,  # as many as patches: FastVLM swaps the two
+    "intermediate_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "image_size": 32,
+    "patch_size": 8,
+}
 
 SKETCHES: dict[str, Sketch] = {
     "aria": Sketch(
@@ -371,10 +380,33 @@ SKETCHES: dict[str, Sketch] = {
     "git": Sketch({}, fixed, places="<image>"),
     "pi0": Sketch({}, fixed, places="<image>"),
     "evolla": Sketch(),
-    "fast_vlm": Sketch(),
+    "fast_vlm": Sketch(tower=STAND_IN),
     "florence2": Sketch(),
-    "gemma3n": Sketch(),
-    "perception_lm": Sketch(),
+    "gemma3n": Sketch(
+        {"vision_soft_tokens_per_image": 16}
+        | under(
+            "text_config",
+            {
+                "num_hidden_layers": 6,
+                "num_kv_shared_layers": 2,
+                "layer_types": ["sliding_attention", "full_attention"] * 3,
+                "sliding_window": 8,
+                "hidden_size_per_layer_input": 8,
+                "vocab_size_per_layer_input": 160,
+                "laurel_rank": 8,
+                "activation_sparsity_pattern": [0.95, 0.95, 0.0, 0.0, 0.0, 0.0],
+                "intermediate_size": 96,
+            },
+        )
+        | under(
+            "audio_config",
+            {"hidden_size": 32, "conf_num_hidden_layers": 1, "conf_num_attention_heads": 2, "vocab_offset": 200},
+        ),
+        tower=STAND_IN | {"rms_norm_eps": 1e-6, "vocab_offset": 160, "vocab_size": 40},
+    ),
+    "perception_lm": Sketch(
+        {"vision_use_cls_token": False}, tiled, tower=STAND_IN | {"model_args": {"embed_dim": 16}}
+    ),
     "pix2struct": Sketch(),
     "t5gemma2": Sketch(),
     "udop": Sketch(),

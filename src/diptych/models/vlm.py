@@ -207,7 +207,7 @@ class VLM:
         Raises `UnsupportedModel` for a layer that moves information by other ways than attention between positions.
         """
         mixers = [self.sites.mixers[index] for index in layers]
-        for mixer in mixers:
+        for mixer in (*mixers, *(other for other in self.sites.unread if other.layer in layers)):
             require_edges(mixer)
         blocks = [
             (self.layers[mixer.layer], block(mixer, rows, columns)) for mixer in mixers if mixer.module is not None
