@@ -12,7 +12,7 @@ from diptych.errors import DiptychError, ModelCheckFailed, UnsupportedModel
 from diptych.items import Item
 from diptych.models.claims import LINES, ProofLine, Subject
 from diptych.models.encode import encode_item
-from diptych.models.sites import Site
+from diptych.models.sites import Mixer, Site
 from diptych.models.vlm import VLM, Edit
 
 
@@ -116,10 +116,7 @@ def describe(subject: Subject) -> dict[str, str]:
         "image prompt": f"{layout.length} positions, data {layout.data.start}–{layout.data.stop - 1}",
     }
     if vlm.sites.unread:
-        layers = ", ".join(str(mixer.layer) for mixer in vlm.sites.unread)
-        found["not read"] = (
-            f"{type(vlm.sites.unread[0].module).__name__} of layers {layers}: no nodes, ablations leave it running"
-        )
+        found["not read"] = f"{_placed(vlm.sites.unread)}: no nodes, so ablations refuse this model"
     return found
 
 
@@ -133,6 +130,16 @@ def _counted(sites: Sequence[Site], width: str = "") -> str:
     )
     layers = "" if len(there) == len(sites) else f" in {len(there)} of {len(sites)} layers"
     return f"{counts} per layer{width.format(widths)}{layers}"
+
+
+def _placed(mixers: Sequence[Mixer]) -> str:
+    """The classes of some mixers, each with its layers."""
+    layers: dict[str, list[int]] = {}
+    for mixer in mixers:
+        layers.setdefault(type(mixer.module).__name__, []).append(mixer.layer)
+    return ", ".join(
+        f"{kind} of layers {', '.join(map(str, sorted(set(found))))}" for kind, found in layers.items()
+    )
 
 
 def _counting(fired: dict[Site, int], site: Site, positions: int) -> Edit:

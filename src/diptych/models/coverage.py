@@ -51,7 +51,7 @@ def judge(sites: Sites, proof: Proof) -> tuple[str, str]:
         return REFUSED, f"fails in the proof: {'; '.join(failed)}"
     parts = [f"no {OPERATIONS.get(claim, claim)}: {why}" for claim, why in proof.refused.items()]
     if sites.unread:
-        parts.insert(0, f"no heads in {len(sites.unread)} of {len(sites.heads)} layers: {proof.found['not read']}")
+        parts.insert(0, proof.found["not read"])
     routed = [site for site in sites.neurons if not site.there]
     experts = f"no neurons in {len(routed)} of {len(sites.neurons)} layers" if routed else ""
     return (IN_PART if parts else HEADS_ONLY if routed else PASSES), "; ".join(filter(None, [experts, *parts]))

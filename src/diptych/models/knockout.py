@@ -1,4 +1,4 @@
-"""Attention knockout: the mask that a layer receives, without some edges (adapter §6)."""
+"""Attention knockout: layers without some edges between positions (adapter §6)."""
 
 import inspect
 from collections.abc import Callable
@@ -11,11 +11,12 @@ from diptych.errors import UnsupportedModel
 from diptych.models.sites import Mixer
 
 MASK = "attention_mask"
+Edit = Callable[[Tensor], Tensor]
 
 
 def require_edges(mixer: Mixer) -> None:
     """Raise `UnsupportedModel` for a layer that moves information by other ways than attention between positions."""
-    if mixer.mixing not in ("attention", "none"):
+    if mixer.mixing not in ("attention", "cross attention", "none"):
         raise UnsupportedModel(
             f"Layer {mixer.layer} moves information by {mixer.mixing} ({type(mixer.module).__name__}), which has no "
             f"edges between positions to cut. Expected layers of attention only: leave this one out of the knockout."
@@ -42,6 +43,30 @@ def block(mixer: Mixer, rows: slice, columns: slice) -> Callable[..., Any]:
         return args, {**kwargs, MASK: _blocked(kwargs.get(MASK), hidden, rows, columns, causal)}
 
     return hook
+
+
+def blind(rows: slice, columns: slice, pictures: Callable[[], Tensor]) -> Edit:
+    """An edit of a cross-attention layer's heads: `rows` read nothing of a picture whose positions are in `columns`.
+
+    Such a layer reads the picture beside the prompt; it stands for the edges to the positions of the image token, which
+    `pictures` gives for the run that goes on [batch, pos]. Those rows' heads are zero, as where there is nothing to read.
+    """
+
+    def edit(live: Tensor) -> Tensor:
+        places = pictures()
+        inside = int(places[:, columns].sum())
+        if inside == 0:
+            return live
+        if inside < int(places.sum()):
+            raise UnsupportedModel(
+                f"A knockout cuts off {inside} of {int(places.sum())} positions of pictures that are read by cross "
+                f"attention, which reads all of them at once. Cut off all image positions, or none."
+            )
+        cut = live.clone()
+        cut[:, rows] = 0
+        return cut
+
+    return edit
 
 
 def _blocked(mask: Tensor | None, hidden: Tensor, rows: slice, columns: slice, causal: bool) -> Tensor:

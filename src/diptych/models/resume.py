@@ -42,8 +42,9 @@ def learn(forms: Forms, index: int, output: Any) -> None:
 def resumed(layers: nn.ModuleList, start: int, residual: Tensor, forms: Forms) -> Iterator[None]:
     """While open, a run starts at layer `start` with `residual` as the output of the layer below it.
 
-    A layer below is run, not skipped, if it is given a container that it may fill for layers above (shared keys and
-    values), or if what it returns is not known yet: its own state is then that of the run. Only its output is replaced.
+    A layer below is run, not skipped, if it may do more than return its stream: if it is given a container that it may
+    fill for layers above (shared keys and values), or a second stream that earlier layers have written; or if what it
+    returns is not known yet. Its own state is then that of the run. Only the last output is replaced.
     """
     with ExitStack() as stack:
         for index, layer in enumerate(layers[:start]):
@@ -54,7 +55,8 @@ def resumed(layers: nn.ModuleList, start: int, residual: Tensor, forms: Forms) -
 
 def _below(own: Callable[..., Any], index: int, is_last: bool, residual: Tensor, forms: Forms) -> Callable[..., Any]:
     def forward(*args: Any, **kwargs: Any) -> Any:
-        if index in forms and not any(map(_may_be_filled, (*args, *kwargs.values()))):
+        beside = [argument for argument in (*args, *kwargs.values()) if argument is not _own_stream(args, kwargs)]
+        if index in forms and not any(_holds_state(argument, residual) for argument in beside):
             rest = forms[index]
             return residual if rest is None else (residual, *rest)
         output = own(*args, **kwargs)
@@ -64,5 +66,13 @@ def _below(own: Callable[..., Any], index: int, is_last: bool, residual: Tensor,
     return forward
 
 
-def _may_be_filled(argument: Any) -> bool:
+def _own_stream(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    return args[0] if args else kwargs["hidden_states"]
+
+
+def _holds_state(argument: Any, residual: Tensor) -> bool:
+    """Whether an argument may carry what layers below did: a container to fill, or another stream [batch, pos, ..., d_model]."""
+    if isinstance(argument, Tensor):
+        sides = (*argument.shape[:2], argument.shape[-1]) if argument.ndim > 2 else ()
+        return sides == (*residual.shape[:2], residual.shape[-1])
     return isinstance(argument, MutableMapping | MutableSequence)

@@ -16,7 +16,7 @@ from diptych.errors import ModelCheckFailed
 from diptych.models.calls import BatchDims, DecoderCall
 from diptych.models.entry import find_host, reach_decoder, stopped_at
 from diptych.models.hooks import hooks
-from diptych.models.knockout import block, require_edges
+from diptych.models.knockout import Edit, blind, block, require_edges
 from diptych.models.readable import require_readable
 from diptych.models.recording import Recording
 from diptych.models.resume import Forms, learn, resumed, stream, with_stream
@@ -25,8 +25,6 @@ from diptych.models.stacking import learn_batch_dims, prompts, stack
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
-
-Edit = Callable[[Tensor], Tensor]
 
 
 @dataclass(eq=False)
@@ -45,7 +43,7 @@ class VLM:
     sites: Sites = field(init=False, repr=False)
     _batch_dims: dict[tuple[str, ...], BatchDims] = field(init=False, default_factory=dict, repr=False)
     _forms: Forms = field(init=False, default_factory=dict, repr=False)
-    _batch: int = field(init=False, default=1, repr=False)  # prompts in the run that goes on
+    _ids: Tensor = field(init=False, repr=False)  # input ids of the run that goes on
 
     def __post_init__(self) -> None:
         require_readable(self.model)
@@ -143,7 +141,7 @@ class VLM:
 
         def hook(site: Site, edit: Edit) -> Callable[..., Any]:
             def on_input(module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-                flat = args[0] if args[0].ndim > 2 else args[0].unflatten(0, (self._batch, -1))  # OPT joins prompts
+                flat = args[0] if args[0].ndim > 2 else args[0].unflatten(0, (self._ids.shape[0], -1))  # OPT joins prompts
                 return (site.flat(edit(site.nodes(flat))).view_as(args[0]), *args[1:])
 
             return on_input
@@ -209,10 +207,13 @@ class VLM:
         mixers = [self.sites.mixers[index] for index in layers]
         for mixer in (*mixers, *(other for other in self.sites.unread if other.layer in layers)):
             require_edges(mixer)
+        crossing = [self.sites.heads[mixer.layer] for mixer in mixers if mixer.mixing == "cross attention"]
         blocks = [
-            (self.layers[mixer.layer], block(mixer, rows, columns)) for mixer in mixers if mixer.module is not None
+            self.layers[mixer.layer].register_forward_pre_hook(block(mixer, rows, columns), with_kwargs=True)
+            for mixer in mixers
+            if mixer.mixing == "attention"
         ]
-        with hooks(*(layer.register_forward_pre_hook(function, with_kwargs=True) for layer, function in blocks)):
+        with hooks(*blocks), self.edit_inputs(dict.fromkeys(crossing, blind(rows, columns, self._pictures))):
             yield
 
     def place(self, value: Tensor) -> Tensor:
@@ -228,7 +229,7 @@ class VLM:
         return self._host, {name: value for name, value in placed.items() if name in known}
 
     def _last_logits(self, host: nn.Module, inputs: dict[str, Tensor]) -> Tensor:
-        self._batch = inputs["input_ids"].shape[0]
+        self._ids = inputs["input_ids"]
         with hooks(self.sites.unembedding.register_forward_pre_hook(_last_position)):
             logits: Tensor = host(**inputs, use_cache=False, return_dict=True).logits[:, -1]
         return logits if logits.dtype == torch.float64 else logits.float()
@@ -236,6 +237,10 @@ class VLM:
     @cached_property
     def _host(self) -> nn.Module:
         return find_host(self.model, self.sites)
+
+    def _pictures(self) -> Tensor:
+        """The image positions of the run that goes on [batch, pos]."""
+        return self.image_positions({"input_ids": self._ids})
 
     def _reach_decoder(self, inputs: Inputs) -> DecoderCall:
         host, placed = self._placed(inputs)
