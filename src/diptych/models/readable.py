@@ -1,5 +1,6 @@
 """What makes a model unreadable whatever its architecture: refused when the handle is made."""
 
+import inspect
 from typing import Any
 
 from torch import nn
@@ -33,6 +34,16 @@ def require_readable(model: nn.Module) -> None:
     _require_not_compiled(model)
     _require_masks(model)
     _require_whole(model)
+
+
+def require_embeddings(decoder: nn.Module) -> None:
+    """Raise `UnsupportedModel` for a decoder that cannot be given embeddings: pictures are merged into those."""
+    takes = inspect.signature(decoder.forward).parameters
+    if "inputs_embeds" not in takes:
+        raise UnsupportedModel(
+            f"{type(decoder).__name__} takes {', '.join(list(takes)[:2])} and so on, but no `inputs_embeds`: what it is told "
+            f"of a picture comes out of another part of the model. Expected a decoder that reads the prompt itself."
+        )
 
 
 def _require_not_compiled(model: nn.Module) -> None:

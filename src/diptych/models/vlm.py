@@ -17,7 +17,7 @@ from diptych.models.calls import BatchDims, DecoderCall
 from diptych.models.entry import find_host, reach_decoder, stopped_at
 from diptych.models.hooks import hooks
 from diptych.models.knockout import Edit, blind, block, require_edges
-from diptych.models.readable import require_readable
+from diptych.models.readable import require_embeddings, require_readable
 from diptych.models.recording import Recording
 from diptych.models.resume import Forms, learn, resumed, stream, with_stream
 from diptych.models.sites import Site, Sites, find_sites
@@ -50,6 +50,7 @@ class VLM:
         self.model.eval()
         self.model.requires_grad_(False)
         self.sites = find_sites(self.model)
+        require_embeddings(self.sites.decoder)
 
     @property
     def layers(self) -> nn.ModuleList:
