@@ -137,9 +137,7 @@ def _placed(mixers: Sequence[Mixer]) -> str:
     layers: dict[str, list[int]] = {}
     for mixer in mixers:
         layers.setdefault(type(mixer.module).__name__, []).append(mixer.layer)
-    return ", ".join(
-        f"{kind} of layers {', '.join(map(str, sorted(set(found))))}" for kind, found in layers.items()
-    )
+    return ", ".join(f"{kind} of layers {', '.join(map(str, sorted(set(found))))}" for kind, found in layers.items())
 
 
 def _counting(fired: dict[Site, int], site: Site, positions: int) -> Edit:

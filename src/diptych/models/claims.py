@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from diptych.errors import UnsupportedModel
 from diptych.models.calls import DecoderCall
 from diptych.models.encode import Prompt, collate
 from diptych.models.hooks import hooks

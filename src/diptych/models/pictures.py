@@ -1,11 +1,41 @@
 """What a picture is to an architecture: the tensors that its own image processor would make of square pixels."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from diptych.models.random import SIDE, Features, fixed, patched
+SIDE = 32
+Features = dict[str, Tensor]
+Pictures = Callable[[Tensor, Any], Features]
+"""Pixels [batch, 3, side, side] and the model's configuration → the tensors a picture is to this architecture."""
+
+
+def fixed(pixels: Tensor, config: Any) -> Features:
+    """One square picture, as CLIP and SigLIP take it."""
+    return {"pixel_values": pixels}
+
+
+def sized(pixels: Tensor, config: Any) -> Features:
+    """A square picture and its size in pixels, as Pixtral takes it."""
+    return {"pixel_values": pixels, "image_sizes": torch.tensor([[SIDE, SIDE]] * len(pixels))}
+
+
+def tiled(pixels: Tensor, config: Any) -> Features:
+    """A picture as one tile of several possible: [batch, tile, 3, side, side]."""
+    return {"pixel_values": pixels[:, None]}
+
+
+def patched(pixels: Tensor, config: Any) -> Features:
+    """Flattened patches of all pictures one behind the other, and each picture's grid, as Qwen2-VL takes it."""
+    vision = config.vision_config
+    patch, frames = vision.patch_size, getattr(vision, "temporal_patch_size", 1)
+    rows = SIDE // patch
+    cut = pixels.unfold(2, patch, patch).unfold(3, patch, patch)  # [batch, 3, row, column, patch, patch]
+    flat = cut.permute(0, 2, 3, 1, 4, 5)[:, :, :, :, None].expand(-1, -1, -1, -1, frames, -1, -1)
+    grid = torch.tensor([[1, rows, rows]] * len(pixels))
+    return {"pixel_values": flat.flatten(0, 2).flatten(1), "image_grid_thw": grid}
 
 
 def anyres(pixels: Tensor, config: Any) -> Features:
@@ -111,6 +141,61 @@ def numbered_patches(pixels: Tensor, config: Any) -> Features:
         "width": torch.tensor([SIDE] * count),
         "height": torch.tensor([SIDE] * count),
     }
+
+
+def paired(pixels: Tensor, config: Any) -> Features:
+    """Flattened patches of a frame shown `patch_temporal` times, and grids, as Muse takes them."""
+    features = patched(pixels, config)
+    return features | {"pixel_values": features["pixel_values"].repeat(1, config.vision_config.patch_temporal)}
+
+
+def merged_by(pixels: Tensor, config: Any) -> Features:
+    """Flattened patches, grids, and by how much each picture's grid is merged, as VideoLLaMA 3 takes them."""
+    return patched(pixels, config) | {"image_merge_sizes": torch.tensor([2] * len(pixels))}
+
+
+def patched_rows(pixels: Tensor, config: Any) -> Features:
+    """Flattened patches and each picture's rows and columns, as RADIO takes them."""
+    features = patched(pixels, config)
+    return {"pixel_values": features["pixel_values"], "image_grid_hw": features["image_grid_thw"][:, 1:]}
+
+
+def strip(pixels: Tensor, config: Any) -> Features:
+    """The patches of all pictures side by side in one strip [1, 3, patch, n · patch], as MiniCPM-V takes them."""
+    patch = config.vision_config.patch_size
+    rows = SIDE // patch
+    cut = pixels.unfold(2, patch, patch).unfold(3, patch, patch)  # [batch, 3, row, column, patch, patch]
+    line = cut.permute(1, 4, 0, 2, 3, 5).flatten(2)
+    return {"pixel_values": line[None], "target_sizes": torch.tensor([[rows, rows]] * len(pixels))}
+
+
+def masked_tiles(pixels: Tensor, config: Any) -> Features:
+    """A picture as two tiles, and which tiles are real, as Granite Docling takes it."""
+    tiles = torch.stack([pixels, pixels.flip(-1)], dim=1)  # [batch, tile, 3, side, side]
+    return {"pixel_values": tiles, "pixel_attention_mask": torch.ones(tiles.shape[:2], dtype=torch.bool)}
+
+
+def with_local_view(pixels: Tensor, config: Any) -> Features:
+    """The whole picture and one local view of it, as Step 3.7 takes it."""
+    views = torch.ones(len(pixels), dtype=torch.long)
+    return {"pixel_values": pixels, "pixel_values_local": pixels.flip(-1), "num_local_patches": views}
+
+
+def merged_squares(pixels: Tensor, config: Any) -> Features:
+    """Squares of `spatial_merge_size` squared patches, channels last, and their grid, as Inkling 2 takes them."""
+    tower = config.vision_config
+    square = tower.patch_size * tower.spatial_merge_size
+    cut = pixels.unfold(2, square, square).unfold(3, square, square)  # [batch, 3, row, column, square, square]
+    grid = torch.tensor([[1, *cut.shape[2:4]]] * len(pixels))
+    return {"pixel_values": cut.permute(0, 2, 3, 4, 5, 1).flatten(0, 2), "image_grid_thw": grid}
+
+
+def space_time_patches(pixels: Tensor, config: Any) -> Features:
+    """Patches with time first and channels last, [patch, time, height, width, 3], as Inkling takes them."""
+    tower = config.vision_config
+    patch = tower.patch_size
+    cut = pixels.unfold(2, patch, patch).unfold(3, patch, patch).permute(0, 2, 3, 4, 5, 1).flatten(0, 2)
+    return {"pixel_values": cut[:, None].repeat(1, tower.temporal_patch_size, 1, 1, 1)}
 
 
 def _rows_of_patches(pixels: Tensor, patch: int) -> Tensor:

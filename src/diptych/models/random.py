@@ -2,30 +2,26 @@
 
 import difflib
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from diptych.errors import InputError
+from diptych.models.pictures import SIDE, Features, Pictures, fixed
 from diptych.models.processor import PlainProcessor, first_line
 from diptych.models.readable import require_decoder_only, supported_kernel
-from diptych.models.vocabulary import TOKENS as TOKENS
-from diptych.models.vocabulary import tokenizer
+from diptych.models.sketches import Sketch, every_sketch
+from diptych.models.vocabulary import TOKENS, tokenizer
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-Features = dict[str, Tensor]
-Pictures = Callable[[Tensor, Any], Features]
-"""Pixels [batch, 3, side, side] and the model's configuration → the tensors a picture is to this architecture."""
-
 RANDOM = "random:"
-SIDE = 32
 
 TEXT = {
     "vocab_size": 160,
@@ -66,23 +62,6 @@ ROLES: tuple[tuple[str, str], ...] = (
 
 
 @dataclass(frozen=True)
-class Sketch:
-    """What makes one architecture tiny: changes to its default configuration, and what a picture is to it.
-
-    `config`: dotted path → value, on top of the general small sizes. `token_types`: the argument that tells which
-    positions are pictures, for architectures that want it. `places`: the text that stands for one picture, where the
-    model does not tell how many features it makes of one. `tower`: the configuration, `model_type` and all, of another
-    vision tower that stands in for the architecture's own, which needs torchvision.
-    """
-
-    config: Mapping[str, Any] = field(default_factory=dict)
-    pictures: Pictures | None = None
-    token_types: str = ""
-    places: str = ""
-    tower: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
 class Tiles:
     """An image processor for random models: pixels between −1 and 1, in the form the architecture takes."""
 
@@ -96,32 +75,6 @@ class Tiles:
 
     def to_dict(self) -> dict[str, Any]:
         return {"size": {"height": SIDE, "width": SIDE}}
-
-
-def fixed(pixels: Tensor, config: Any) -> Features:
-    """One square picture, as CLIP and SigLIP take it."""
-    return {"pixel_values": pixels}
-
-
-def sized(pixels: Tensor, config: Any) -> Features:
-    """A square picture and its size in pixels, as Pixtral takes it."""
-    return {"pixel_values": pixels, "image_sizes": torch.tensor([[SIDE, SIDE]] * len(pixels))}
-
-
-def tiled(pixels: Tensor, config: Any) -> Features:
-    """A picture as one tile of several possible: [batch, tile, 3, side, side]."""
-    return {"pixel_values": pixels[:, None]}
-
-
-def patched(pixels: Tensor, config: Any) -> Features:
-    """Flattened patches of all pictures one behind the other, and each picture's grid, as Qwen2-VL takes it."""
-    vision = config.vision_config
-    patch, frames = vision.patch_size, getattr(vision, "temporal_patch_size", 1)
-    rows = SIDE // patch
-    cut = pixels.unfold(2, patch, patch).unfold(3, patch, patch)  # [batch, 3, row, column, patch, patch]
-    flat = cut.permute(0, 2, 3, 1, 4, 5)[:, :, :, :, None].expand(-1, -1, -1, -1, frames, -1, -1)
-    grid = torch.tensor([[1, rows, rows]] * len(pixels))
-    return {"pixel_values": flat.flatten(0, 2).flatten(1), "image_grid_thw": grid}
 
 
 def build(architecture: str, sketch: Sketch, *, attention: str, dtype: torch.dtype, seed: int) -> tuple[Any, Any]:
@@ -146,8 +99,6 @@ def build(architecture: str, sketch: Sketch, *, attention: str, dtype: torch.dty
 
 def parse(name: str) -> tuple[str, int]:
     """`random:<architecture>` or `random:<architecture>:<seed>` → architecture and seed (0); raises `InputError`."""
-    from diptych.models.sketches import every_sketch
-
     architecture, _, seed = name.removeprefix(RANDOM).partition(":")
     known = every_sketch()
     if architecture not in known:
@@ -167,15 +118,20 @@ def fingerprint(name: str) -> str:
     digest = hashlib.sha256(name.encode())
     for package in ("torch", "transformers"):
         digest.update(version(package).encode())
-    for recipe in ("random.py", "pictures.py", "sketches.py", "sketches_more.py"):
-        digest.update((Path(__file__).parent / recipe).read_bytes())
+    here = Path(__file__).parent
+    for recipe in (Path(__file__), here / "pictures.py", here / "vocabulary.py", *sorted(here.glob("sketches*.py"))):
+        digest.update(recipe.read_bytes())
     return digest.hexdigest()[:12]
 
 
 def tiny_config(architecture: str, sketch: Sketch) -> Any:
-    """The architecture's default configuration with small sizes, our vocabulary, and the sketch's changes."""
+    """The architecture's default configuration with small sizes, our vocabulary, and the sketch's changes.
+
+    What is behind a "+" names a variant, and is told apart by its sketch alone.
+    """
     import transformers
 
+    architecture = architecture.partition("+")[0]
     plain = transformers.AutoConfig.for_model(architecture).to_dict()
     small = _shrink(plain, TEXT)
     for path, value in sketch.config.items():

@@ -142,7 +142,9 @@ class VLM:
 
         def hook(site: Site, edit: Edit) -> Callable[..., Any]:
             def on_input(module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-                flat = args[0] if args[0].ndim > 2 else args[0].unflatten(0, (self._ids.shape[0], -1))  # OPT joins prompts
+                flat = (
+                    args[0] if args[0].ndim > 2 else args[0].unflatten(0, (self._ids.shape[0], -1))
+                )  # OPT joins prompts
                 return (site.flat(edit(site.nodes(flat))).view_as(args[0]), *args[1:])
 
             return on_input
