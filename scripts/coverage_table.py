@@ -17,10 +17,12 @@ from diptych.models.sketches import every_sketch
 TABLE = Path(__file__).parent.parent / "docs" / "models.md"
 HEADER = """# Which models diptych reads
 
-Written by `python scripts/coverage_table.py`; do not edit. Each architecture of transformers {transformers}'s
-image-text-to-text mapping is built tiny and random from its configuration, and goes through the proof that a model
-goes through when it is loaded: `diptych check random:<architecture>`. So the table is about architectures; a
-checkpoint is proven anew when it is loaded.
+Written by `python scripts/coverage_table.py`; do not edit. **{good} of the {all} architectures** of transformers
+{transformers}'s image-text-to-text mapping pass, {good} with all their heads and {counts[passes]} with all their neurons too.
+
+Each is built tiny and random from its configuration, and goes through the proof that a model goes through when it is
+loaded: `diptych check random:<architecture>`. So the table is about architectures; a checkpoint is proven anew when it
+is loaded. The kernels are those of the attention on which the proof was run, in float32 on a CPU.
 
 * **{passes}** ({counts[passes]}): every head and neuron is a node, and every line of the proof holds.
 * **{heads_only}** ({counts[heads_only]}): all heads are nodes; layers with routed experts have no neurons.
@@ -28,19 +30,22 @@ checkpoint is proven anew when it is loaded.
   among the nodes.
 * **{refused}** ({counts[refused]}): loading it is an error that gives the reason.
 
-Numbers of heads and neurons are those of the tiny model, by layer if layers differ.
+Numbers of heads and neurons are those of the tiny model, by layer if layers differ. A name with a "+" is a variant of the
+architecture before it, and does not count above.
 
-| architecture | class | layers | heads, neurons | verdict | reason |
-|---|---|---|---|---|---|
+| architecture | class | layers | heads, neurons | kernels | verdict | reason |
+|---|---|---|---|---|---|---|
 """
 
 
 def page(rows: Sequence[Coverage]) -> str:
     """The table and what its words mean."""
     verdicts = {"passes": PASSES, "heads_only": HEADS_ONLY, "in_part": IN_PART, "refused": REFUSED}
-    found = Counter(row.verdict for row in rows)
+    found = Counter(row.verdict for row in rows if "+" not in row.architecture)
     counts = {key: found[verdict] for key, verdict in verdicts.items()}
-    return HEADER.format(transformers=version("transformers"), counts=counts, **verdicts) + "".join(map(_line, rows))
+    sums = {"good": found[PASSES] + found[HEADS_ONLY], "all": found.total()}
+    head = HEADER.format(transformers=version("transformers"), counts=counts, **sums, **verdicts)
+    return head + "".join(map(_line, rows))
 
 
 def main() -> None:
@@ -54,7 +59,7 @@ def main() -> None:
 
 
 def _line(row: Coverage) -> str:
-    cells = (row.architecture, row.model, row.layers, row.sites, row.verdict, row.reason)
+    cells = (row.architecture, row.model, row.layers, row.sites, row.kernels, row.verdict, row.reason)
     return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |\n"
 
 

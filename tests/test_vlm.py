@@ -8,9 +8,9 @@ import torch
 from diptych.errors import InputError, MismatchError, UnsupportedModel
 from diptych.items import MODALITIES, Contrast, Item, Modality, Task
 from diptych.models.calls import DecoderCall, Path
-from diptych.models.stacking import find_batch_dims
 from diptych.models.encode import AnswerTokens, _batch, answer_tokens, collate, encode, encode_item
 from diptych.models.sites import find_sites
+from diptych.models.stacking import find_batch_dims
 from diptych.models.vlm import VLM
 from prompts import answers, batch, contrasts
 from tiny import FAMILIES, KERNELS, tiny

@@ -1,19 +1,24 @@
 """The proof at load: a few forwards that show a model is read rightly, or a refusal (design §5)."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from diptych.errors import DiptychError, ModelCheckFailed, UnsupportedModel
 from diptych.items import Item
 from diptych.models.claims import LINES, ProofLine, Subject
 from diptych.models.encode import encode_item
+from diptych.models.hooks import hooks
 from diptych.models.sites import Mixer, Site
 from diptych.models.vlm import VLM, Edit
+
+COLOURS = ("red", "green", "blue")
+QUESTION = "What colour is the picture? Answer with one word."
 
 
 @dataclass(frozen=True)
@@ -34,19 +39,20 @@ class Proof:
 
 @dataclass(frozen=True)
 class _Noise:
-    """A picture of random pixels, so that two of them share no feature."""
+    """A picture of random pixels in shades of one colour, so that two of them share no feature and are named differently."""
 
-    seed: int
+    colour: str
     side: int = 224
 
     def open(self):  # type: ignore[no-untyped-def]
         from PIL import Image
 
-        pixels = np.random.default_rng(self.seed).integers(0, 256, (self.side, self.side, 3), dtype=np.uint8)
-        return Image.fromarray(pixels)
+        pixels = np.random.default_rng(COLOURS.index(self.colour)).integers(0, 100, (self.side, self.side, 3))
+        pixels[..., COLOURS.index(self.colour)] += 155
+        return Image.fromarray(pixels.astype(np.uint8))
 
     def digest(self) -> str:
-        return f"noise-{self.seed}-{self.side}"
+        return f"noise-{self.colour}-{self.side}"
 
 
 @torch.no_grad()
@@ -78,14 +84,22 @@ def prove(vlm: VLM) -> Proof:
 
 
 def _make_subject(vlm: VLM) -> Subject:
-    items = [Item(f"noise-{n}", None, _Noise(n), "What is in the picture?", "nothing") for n in (1, 2)]
+    items = [Item(colour, None, _Noise(colour), QUESTION, colour) for colour in ("red", "blue")]
     first, second = (encode_item(vlm, item, "image") for item in items)
     calls = (vlm.capture(first.inputs), vlm.capture(second.inputs))
     fired: dict[Site, int] = dict.fromkeys(vlm.sites, 0)
     counts = {site: _counting(fired, site, first.layout.length) for site in fired}
     with vlm.edit_inputs(counts), vlm.record_outputs() as outputs:
         logits = vlm.run(calls[0])
-    return Subject(vlm, (first, second), calls, logits, outputs, fired)
+    unread = [mixer.module for mixer in vlm.sites.unread if mixer.module is not None]
+    held: dict[nn.Module, Any] = {}
+    with vlm.record() as recording, hooks(*(module.register_forward_hook(_kept_in(held)) for module in unread)):
+        counterfactual = vlm.run(calls[1])
+    return Subject(vlm, (first, second), calls, logits, outputs, fired, counterfactual, recording.values, held)
+
+
+def _kept_in(outputs: dict[nn.Module, Any]) -> Callable[..., None]:
+    return lambda module, args, output: outputs.update({module: output})
 
 
 def _said(error: Exception) -> str:

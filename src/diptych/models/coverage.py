@@ -2,16 +2,19 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from diptych.errors import DiptychError
 from diptych.models.check import Proof, prove
 from diptych.models.load import load
 from diptych.models.random import RANDOM
+from diptych.models.readable import KERNELS
 from diptych.models.sites import Site, Sites
+from diptych.models.sketches import every_sketch
 from diptych.models.vlm import VLM
 
 PASSES, HEADS_ONLY, IN_PART, REFUSED = "passes", "passes, heads only", "passes in part", "refused"
+VERDICTS = (PASSES, HEADS_ONLY, IN_PART, REFUSED)
 OPERATIONS = {
     "knocking out the data hides the picture": "knockout",
     "resuming at a layer is the full forward": "back-patching",
@@ -21,22 +24,37 @@ OPERATIONS = {
 
 @dataclass(frozen=True)
 class Coverage:
-    """One architecture: what was found in it, the verdict, and the reason for anything less than a pass."""
+    """One architecture: what was found in it, the kernels it was proven on, the verdict, and the reason for less than a pass."""
 
     architecture: str
     model: str
     layers: str
     sites: str
+    kernels: str
     verdict: str
     reason: str
 
 
 def cover(architecture: str) -> Coverage:
-    """Build the architecture tiny and random, and prove it."""
+    """Build the architecture tiny and random, and prove it on every attention kernel that it has."""
+    rows = [_cover(architecture, kernel) for kernel in KERNELS]
+    tower = every_sketch()[architecture].tower.get("model_type")
+    standing_in = [f"proven with {tower} in place of its own vision tower, which needs torchvision"] if tower else []
+    # the same reason is said once; a kernel on which another holds is named
+    said = dict.fromkeys(row.reason if row.reason == rows[0].reason else f"{row.kernels}: {row.reason}" for row in rows)
+    kernels = dict.fromkeys(row.kernels for row in rows)
+    return replace(
+        max(rows, key=lambda row: VERDICTS.index(row.verdict)),
+        kernels=", ".join(filter(None, kernels)),
+        reason="; ".join([*filter(None, said), *standing_in]),
+    )
+
+
+def _cover(architecture: str, kernel: str) -> Coverage:
     try:
-        vlm = load(f"{RANDOM}{architecture}", verify=False)
+        vlm = load(f"{RANDOM}{architecture}", attention=kernel, verify=False)
     except DiptychError as refusal:
-        return Coverage(architecture, "", "", "", REFUSED, str(refusal))
+        return Coverage(architecture, "", "", "", "", REFUSED, str(refusal))
     try:
         proof = prove(vlm)
     except DiptychError as refusal:
@@ -61,7 +79,7 @@ def _row(architecture: str, vlm: VLM, verdict: str, reason: str) -> Coverage:
     mixing = Counter(mixer.mixing for mixer in vlm.sites.mixers)
     layers = ", ".join(f"{count} {kind if kind != 'none' else 'without mixing'}" for kind, count in mixing.items())
     sites = f"{_numbers(vlm.sites.heads)} heads, {_numbers(vlm.sites.neurons)} neurons"
-    return Coverage(architecture, type(vlm.model).__name__, layers, sites, verdict, reason)
+    return Coverage(architecture, type(vlm.model).__name__, layers, sites, vlm.attention, verdict, reason)
 
 
 def _numbers(sites: Sequence[Site]) -> str:

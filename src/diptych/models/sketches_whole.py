@@ -54,7 +54,7 @@ WHOLE: dict[str, Sketch] = {
     "blip-2": Sketch(QFORMER | OPT | {"image_token_index": 4}),
     "chameleon": Sketch(
         CODEC
-        | under("vq_config", embed_dim=16, num_embeddings=16, latent_channels=16, resolution=32)
+        | under("vq_config", embed_dim=4, num_embeddings=16, latent_channels=16, resolution=32)
         | {"vocabulary_map": {"<image>": 4} | CODES, "image_token_id": 4}
     ),
     "cohere2_vision": Sketch(text(layer_types=SLIDING_FULL, sliding_window=8) | {"alignment_intermediate_size": 64}),
