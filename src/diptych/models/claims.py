@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from diptych.models.calls import DecoderCall
 from diptych.models.encode import Prompt, collate
 from diptych.models.hooks import hooks
+from diptych.models.knockout import block
 from diptych.models.resume import stream
-from diptych.models.sites import Site
+from diptych.models.sites import Mixer, Site, Sites
 from diptych.models.vlm import VLM, Edit
 
 TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-4, torch.float16: 1e-2, torch.bfloat16: 5e-2}
@@ -75,6 +76,25 @@ def _zeroed_heads_matter(claim: str, subject: Subject) -> ProofLine:
     with subject.vlm.edit_inputs(dict.fromkeys(subject.vlm.sites.heads, torch.zeros_like)):
         change = subject.difference(subject.vlm.run(subject.calls[0]), subject.logits)
     return ProofLine(claim, change > 0, change, "relative logit change")
+
+
+def _heads_are_blocks(claim: str, subject: Subject) -> ProofLine:
+    """One head that may look at itself alone changes its own numbers at that position, and no other head's.
+
+    In the first layer of each number and width of heads; a wrong number or order of heads would show in a neighbour.
+    """
+    vlm, last = subject.vlm, subject.prompts[1].layout.length - 1
+    wrong = 0
+    for mixer, site in {(site.there, site.width): (mixer, site) for mixer, site in _attending(vlm.sites)}.values():
+        chosen = [head == site.there // 2 for head in range(site.there)]
+        hook = block(mixer, slice(last, last + 1), slice(0, last), chosen)
+        blocked = vlm.layers[site.layer].register_forward_pre_hook(hook, with_kwargs=True)
+        with hooks(blocked), vlm.record() as recording:
+            vlm.run(subject.calls[1])
+        before, after = (values[site][0, last, : site.there].float() for values in (subject.values, recording.values))
+        changed = (after - before).abs().amax(-1) > subject.tolerance * before.abs().max()
+        wrong += int((changed.cpu() != torch.tensor(chosen)).sum())
+    return ProofLine(claim, wrong == 0, wrong, "heads that a cut of one head did not leave alone")
 
 
 def _picture_matters(claim: str, subject: Subject) -> ProofLine:
@@ -142,6 +162,12 @@ def _forward_is_generate(claim: str, subject: Subject) -> ProofLine:
     return subject.close(claim, step.logits[0].float(), subject.logits, "relative logit error")
 
 
+def _attending(sites: Sites) -> list[tuple[Mixer, Site]]:
+    """The layers of self-attention, topmost first."""
+    pairs = zip(sites.mixers, sites.heads, strict=True)
+    return [(mixer, site) for mixer, site in pairs if mixer.mixing == "attention"][::-1]
+
+
 def _always(value: Tensor) -> Edit:
     return lambda live: value
 
@@ -153,6 +179,7 @@ def _always_returns(output: Any) -> Callable[..., Any]:
 LINES: dict[str, Callable[[str, Subject], ProofLine]] = {
     "each site fires exactly once": _sites_fire_once,
     "hooks and splice change nothing": _hooks_change_nothing,
+    "a head is one block of numbers": _heads_are_blocks,
     "zeroing the heads changes the logits": _zeroed_heads_matter,
     "the picture changes the logits": _picture_matters,
     "the empty circuit is the counterfactual run": _empty_circuit_is_counterfactual,

@@ -16,6 +16,7 @@ from diptych.models.vlm import VLM
 PASSES, HEADS_ONLY, IN_PART, REFUSED = "passes", "passes, heads only", "passes in part", "refused"
 VERDICTS = (PASSES, HEADS_ONLY, IN_PART, REFUSED)
 OPERATIONS = {
+    "a head is one block of numbers": "proof that heads are apart",
     "knocking out the data hides the picture": "knockout",
     "resuming at a layer is the full forward": "back-patching",
     "image positions hold the image features": "image positions",

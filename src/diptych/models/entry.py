@@ -1,7 +1,8 @@
 """The way into the decoder: what to call, and where to stop."""
 
 import contextlib
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -76,6 +77,28 @@ def stopped_at(layer: nn.Module):  # type: ignore[no-untyped-def]
 
     with hooks(layer.register_forward_pre_hook(stop, with_kwargs=True)), contextlib.suppress(_Reached):
         yield received
+
+
+def replay(call: DecoderCall) -> Callable[..., Any]:
+    """A pre-hook of the decoder: it is called with the arguments of the call, whatever it was given."""
+    # of our own: a model may fill a container it is given, and write pictures into its embeddings
+    fresh = call.with_leaves(lambda name, leaf: leaf.clone() if _is_float(leaf) else leaf)
+    return lambda module, args, kwargs: (fresh.args, fresh.kwargs)
+
+
+def last_position(module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """A pre-hook of the unembedding: it receives the last position alone, as no model has to know."""
+    return (args[0][:, -1:], *args[1:])
+
+
+def wanted(host: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The inputs that the host names among its parameters."""
+    takes = inspect.signature(host.forward).parameters
+    return {name: value for name, value in inputs.items() if name in takes}
+
+
+def _is_float(leaf: Any) -> bool:
+    return isinstance(leaf, Tensor) and leaf.is_floating_point()
 
 
 def _reaches(module: nn.Module, decoder: nn.Module) -> bool:

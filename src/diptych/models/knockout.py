@@ -1,7 +1,7 @@
 """Attention knockout: layers without some edges between positions (adapter §6)."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -29,18 +29,24 @@ def require_edges(mixer: Mixer) -> None:
         )
 
 
-def block(mixer: Mixer, rows: slice, columns: slice) -> Callable[..., Any]:
-    """A pre-hook: the layer is called with a mask in which `rows` cannot attend to `columns`."""
+def block(mixer: Mixer, rows: slice, columns: slice, heads: Sequence[bool] = (True,)) -> Callable[..., Any]:
+    """A pre-hook: the layer is called with a mask in which `rows` cannot attend to `columns`.
+
+    `heads` says in which heads, all of them at once or one by one.
+    """
     causal = getattr(mixer.module, "is_causal", True) is not False
 
     def hook(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         hidden = args[0] if args else kwargs["hidden_states"]
+        length = hidden.shape[-2]
+        edges = torch.zeros(len(heads), length, length, dtype=torch.bool, device=hidden.device)
+        edges[list(heads), rows, columns] = True
         names = list(inspect.signature(layer.forward).parameters)
         place = names.index(MASK) if MASK in names else len(args)
         if place < len(args):
-            blocked = _blocked(args[place], hidden, rows, columns, causal)
+            blocked = _blocked(args[place], hidden, edges, causal)
             return (*args[:place], blocked, *args[place + 1 :]), kwargs
-        return args, {**kwargs, MASK: _blocked(kwargs.get(MASK), hidden, rows, columns, causal)}
+        return args, {**kwargs, MASK: _blocked(kwargs.get(MASK), hidden, edges, causal)}
 
     return hook
 
@@ -69,7 +75,8 @@ def blind(rows: slice, columns: slice, pictures: Callable[[], Tensor]) -> Edit:
     return edit
 
 
-def _blocked(mask: Tensor | None, hidden: Tensor, rows: slice, columns: slice, causal: bool) -> Tensor:
+def _blocked(mask: Tensor | None, hidden: Tensor, edges: Tensor, causal: bool) -> Tensor:
+    """The mask [batch, head, pos, pos] without the edges [head, pos, pos]."""
     length = hidden.shape[-2]
     if mask is None:  # sdpa's shorthand for causal, or for everything where the attention is not causal
         mask = torch.ones(length, length, dtype=torch.bool, device=hidden.device)[None, None]
@@ -79,6 +86,5 @@ def _blocked(mask: Tensor | None, hidden: Tensor, rows: slice, columns: slice, c
             f"A layer receives an attention mask of shape {list(mask.shape)}; expected [batch, head, pos, pos]. "
             f"Load the model with attention sdpa or eager."
         )
-    blocked = torch.zeros(length, length, dtype=torch.bool, device=mask.device)
-    blocked[rows, columns] = True
-    return mask & ~blocked if mask.dtype == torch.bool else mask.masked_fill(blocked, torch.finfo(mask.dtype).min)
+    edges = edges.to(mask.device)
+    return mask & ~edges if mask.dtype == torch.bool else mask.masked_fill(edges, torch.finfo(mask.dtype).min)

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import nn
 
-from diptych.errors import UnsupportedModel
+from diptych.errors import InputError, UnsupportedModel
 
 KERNELS = ("sdpa", "eager")
 
@@ -43,6 +43,14 @@ def require_embeddings(decoder: nn.Module) -> None:
         raise UnsupportedModel(
             f"{type(decoder).__name__} takes {', '.join(list(takes)[:2])} and so on, but no `inputs_embeds`: what it is told "
             f"of a picture comes out of another part of the model. Expected a decoder that reads the prompt itself."
+        )
+
+
+def require_eval(model: nn.Module, layers: nn.ModuleList) -> None:
+    """Raise `InputError` for a model put into training mode: dropout is at random, and checkpointed layers lose hooks."""
+    if model.training or any(layer.training for layer in layers):
+        raise InputError(
+            f"{type(model).__name__} is in training mode, in which no run is like another. Call `model.eval()` first."
         )
 
 

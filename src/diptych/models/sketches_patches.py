@@ -106,6 +106,7 @@ PATCHES: dict[str, Sketch] = {
         )
         | vision(out_hidden_size=64, projection_intermediate_size=64),
         patched,
+        TOKEN_TYPES,
     ),
     "glm_ocr": Sketch(vision(out_hidden_size=64) | text(rope_parameters=MROPE), patched, TOKEN_TYPES),
     "glmga": Sketch(vision(out_hidden_size=64) | text(rope_parameters=MROPE), patched, TOKEN_TYPES),

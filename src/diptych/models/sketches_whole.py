@@ -87,6 +87,7 @@ WHOLE: dict[str, Sketch] = {
         )
         | under("audio_config", hidden_size=32, conf_num_hidden_layers=1, conf_num_attention_heads=2, vocab_offset=200)
         | {"vision_soft_tokens_per_image": 16},
+        token_types="token_type_ids",
         tower=STAND_IN | {"rms_norm_eps": 1e-06, "vocab_offset": 160, "vocab_size": 40},
     ),
     "git": Sketch({}, fixed, places="<image>"),

@@ -1,6 +1,5 @@
 """The VLM handle: an unmodified Hugging Face model, read and edited through hooks that always undo themselves."""
 
-import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,10 +13,10 @@ from torch import Tensor, nn
 from diptych.batch import Inputs
 from diptych.errors import ModelCheckFailed
 from diptych.models.calls import BatchDims, DecoderCall
-from diptych.models.entry import find_host, reach_decoder, stopped_at
+from diptych.models.entry import find_host, last_position, reach_decoder, replay, stopped_at, wanted
 from diptych.models.hooks import hooks
 from diptych.models.knockout import Edit, blind, block, require_edges
-from diptych.models.readable import require_embeddings, require_readable
+from diptych.models.readable import require_embeddings, require_eval, require_readable
 from diptych.models.recording import Recording
 from diptych.models.resume import Forms, learn, resumed, stream, with_stream
 from diptych.models.sites import Site, Sites, find_sites
@@ -107,7 +106,7 @@ class VLM:
 
         Everything after the unembedding (scaling, soft caps) is the model's own. float32.
         """
-        with hooks(self.sites.decoder.register_forward_pre_hook(_replay(call), with_kwargs=True)):
+        with hooks(self.sites.decoder.register_forward_pre_hook(replay(call), with_kwargs=True)):
             return self._last_logits(self._host, {"input_ids": call.input_ids})
 
     def run_inputs(self, inputs: Inputs) -> Float[Tensor, "batch vocab"]:
@@ -216,7 +215,8 @@ class VLM:
             for mixer in mixers
             if mixer.mixing == "attention"
         ]
-        with hooks(*blocks), self.edit_inputs(dict.fromkeys(crossing, blind(rows, columns, self._pictures))):
+        cut = blind(rows, columns, lambda: self.image_positions({"input_ids": self._ids}))
+        with hooks(*blocks), self.edit_inputs(dict.fromkeys(crossing, cut)):
             yield
 
     def place(self, value: Tensor) -> Tensor:
@@ -228,22 +228,18 @@ class VLM:
         placed = {name: self.place(value) for name, value in inputs.items()}
         if any(value.is_floating_point() for value in placed.values()) or self._host is self.model:
             return self.model, placed
-        known = inspect.signature(self._host.forward).parameters
-        return self._host, {name: value for name, value in placed.items() if name in known}
+        return self._host, wanted(self._host, placed)
 
     def _last_logits(self, host: nn.Module, inputs: dict[str, Tensor]) -> Tensor:
+        require_eval(self.model, self.layers)
         self._ids = inputs["input_ids"]
-        with hooks(self.sites.unembedding.register_forward_pre_hook(_last_position)):
+        with hooks(self.sites.unembedding.register_forward_pre_hook(last_position)):
             logits: Tensor = host(**inputs, use_cache=False, return_dict=True).logits[:, -1]
         return logits if logits.dtype == torch.float64 else logits.float()
 
     @cached_property
     def _host(self) -> nn.Module:
         return find_host(self.model, self.sites)
-
-    def _pictures(self) -> Tensor:
-        """The image positions of the run that goes on [batch, pos]."""
-        return self.image_positions({"input_ids": self._ids})
 
     def _reach_decoder(self, inputs: Inputs) -> DecoderCall:
         host, placed = self._placed(inputs)
@@ -254,17 +250,3 @@ class VLM:
         with stopped_at(self.layers[0]) as received:
             self.run(call)
         return stream(received[0])
-
-
-def _replay(call: DecoderCall) -> Callable[..., Any]:
-    # of our own: a model may fill a container it is given, and write pictures into its embeddings
-    fresh = call.with_leaves(lambda name, leaf: leaf.clone() if _is_float(leaf) else leaf)
-    return lambda module, args, kwargs: (fresh.args, fresh.kwargs)
-
-
-def _is_float(leaf: Any) -> bool:
-    return isinstance(leaf, Tensor) and leaf.is_floating_point()
-
-
-def _last_position(module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    return (args[0][:, -1:], *args[1:])
