@@ -8,9 +8,16 @@ import pytest
 import torch
 
 from diptych.errors import ModelCheckFailed
+from diptych.models.calls import DecoderCall
 from diptych.models.check import prove, require_proof
+from diptych.models.hooks import replaced_forward
+from diptych.models.stacking import prompts
 from diptych.models.vlm import VLM
 from tiny import FAMILIES, KERNELS, tiny
+from zoo import QUIET
+from zoo import tiny as random_model
+
+pytestmark = QUIET
 
 
 def failed_lines(vlm: VLM) -> set[str]:
@@ -24,7 +31,7 @@ def test_the_proof_holds_on_every_family(family: str, kernel: str, dtype: torch.
     proof = prove(tiny(family, kernel, dtype))
 
     assert [line.name for line in proof.lines if not line.passed] == []
-    assert len(proof.lines) == 9
+    assert len(proof.lines) == 11
     assert proof.found["heads"] == "4 per layer, width 16" and proof.found["neurons"] == "64 per layer"
 
 
@@ -50,6 +57,12 @@ def fresh(kind: type[VLM] = VLM, family: str = "qwen2_vl") -> VLM:
     return kind(shared.model, shared.processor, shared.name, digest=shared.digest)
 
 
+def random(architecture: str) -> tuple[object, object, str]:
+    """What a handle on a tiny random model is made of."""
+    shared = random_model(architecture)
+    return shared.model, shared.processor, shared.name
+
+
 def with_a_site_that_never_fires() -> VLM:
     vlm = fresh()
     unused = replace(vlm.sites.heads[1], module=torch.nn.Linear(64, 64))
@@ -61,6 +74,18 @@ def with_every_site_beside_the_stream() -> VLM:
     vlm = fresh()
     vlm.sites = replace(
         vlm.sites, heads=tuple(replace(site, module=torch.nn.Linear(64, 64)) for site in vlm.sites.heads)
+    )
+    return vlm
+
+
+def with_half_heads() -> VLM:
+    """Takes each head for two of half the width."""
+    vlm = fresh()
+    vlm.sites = replace(
+        vlm.sites,
+        heads=tuple(
+            replace(site, count=2 * site.count, there=2 * site.there, width=site.width // 2) for site in vlm.sites.heads
+        ),
     )
     return vlm
 
@@ -116,10 +141,65 @@ class DropsThePicture(VLM):
         return super().capture({name: inputs[name] for name in ("input_ids", "attention_mask")})
 
 
+class ShowsOnePicture(VLM):
+    """Shows the first picture that it saw for every prompt."""
+
+    def capture(self, inputs):  # type: ignore[no-untyped-def]
+        prompts = inputs["input_ids"].shape[0]
+        self.first = getattr(self, "first", inputs["pixel_values"])
+        return super().capture({**inputs, "pixel_values": torch.cat([self.first] * prompts)})
+
+
+class PadsABatch(VLM):
+    """Puts a padding token before each prompt of a batch, and does not say that it is one."""
+
+    def capture(self, inputs):  # type: ignore[no-untyped-def]
+        padded = dict(inputs)
+        if inputs["input_ids"].shape[0] > 1:
+            for name, with_ in (("input_ids", 0), ("attention_mask", 1), ("mm_token_type_ids", 0)):
+                padded[name] = torch.nn.functional.pad(inputs[name], (1, 0), value=with_)
+        return super().capture(padded)
+
+
+class StacksABatchItself(VLM):
+    """Gives all prompts of a batch to the vision tower at once, as if their tensors stacked along the first dimension."""
+
+    def capture(self, inputs):  # type: ignore[no-untyped-def]
+        super().capture(prompts(inputs)[0])  # learns the dimensions
+        call = self._reach_decoder(inputs)
+        return DecoderCall(call.input_ids, call.args, call.kwargs, self._batch_dims[call.signature])
+
+
+class LeavesALayerOut(VLM):
+    """Resumes, but skips the first layer above too."""
+
+    @contextmanager
+    def resume(self, start, residual) -> Iterator[None]:  # type: ignore[no-untyped-def]
+        skipped = self.layers[start]
+        with super().resume(start, residual), replaced_forward(skipped, lambda hidden, **kwargs: hidden):
+            yield
+
+
+class CutsInsideTheDecoder(VLM):
+    """Asks the decoder for its last position, by a number (adapter §7)."""
+
+    def capture(self, inputs):  # type: ignore[no-untyped-def]
+        call = super().capture(inputs)
+        return replace(call, kwargs={**call.kwargs, "logits_to_keep": 1})
+
+
 @pytest.mark.parametrize(
     ("broken", "line"),
     [
         (with_a_site_that_never_fires, "each site fires exactly once"),
+        (lambda: CutsInsideTheDecoder(*random("gemma4")), "each site fires exactly once"),
+        (with_half_heads, "a head is one block of numbers"),
+        (lambda: fresh(ShowsOnePicture), "the picture changes the logits"),
+        (lambda: fresh(DropsThePicture), "the picture changes the logits"),
+        (lambda: fresh(PadsABatch), "a batch gives what single prompts give"),
+        (lambda: StacksABatchItself(*random("hunyuan_vl")), "a batch gives what single prompts give"),
+        (lambda: StacksABatchItself(*random("molmo2")), "a batch gives what single prompts give"),
+        (lambda: fresh(LeavesALayerOut), "resuming at a layer is the full forward"),
         (lambda: fresh(RunsTheWrongPositions), "hooks and splice change nothing"),
         (with_every_site_beside_the_stream, "zeroing the heads changes the logits"),
         (lambda: fresh(ForgetsAnEdit), "the empty circuit is the counterfactual run"),
@@ -141,6 +221,6 @@ def test_a_model_that_is_read_wrongly_fails_the_line_that_says_so(broken: Callab
 
 def test_a_failed_proof_names_the_line_and_its_number() -> None:
     with pytest.raises(
-        ModelCheckFailed, match=r"resuming at a layer is the full forward \(largest logit difference: [\d.e+-]+\)"
+        ModelCheckFailed, match=r"resuming at a layer is the full forward \(relative logit difference: [\d.e+-]+\)"
     ):
         require_proof(fresh(SkipsALayer))

@@ -1,6 +1,7 @@
 """The claims of the proof at load: each is one line, shown by one number (design §5)."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 
 from diptych.models.calls import DecoderCall
 from diptych.models.encode import Prompt, collate
+from diptych.models.entry import stopped_at
 from diptych.models.hooks import hooks
 from diptych.models.knockout import block
 from diptych.models.resume import stream
@@ -89,7 +91,11 @@ def _heads_are_blocks(claim: str, subject: Subject) -> ProofLine:
         chosen = [head == site.there // 2 for head in range(site.there)]
         hook = block(mixer, slice(last, last + 1), slice(0, last), chosen)
         blocked = vlm.layers[site.layer].register_forward_pre_hook(hook, with_kwargs=True)
-        with hooks(blocked), vlm.record() as recording:
+        above = vlm.layers[site.layer + 1 : site.layer + 2]  # nothing higher is looked at
+        with ExitStack() as stack:
+            recording = stack.enter_context(vlm.record())
+            for context in (hooks(blocked), *map(stopped_at, above)):
+                stack.enter_context(context)
             vlm.run(subject.calls[1])
         before, after = (values[site][0, last, : site.there].float() for values in (subject.values, recording.values))
         changed = (after - before).abs().amax(-1) > subject.tolerance * before.abs().max()

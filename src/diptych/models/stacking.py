@@ -71,11 +71,11 @@ def stack(calls: Sequence[DecoderCall], batch_dims: BatchDims) -> DecoderCall:
 
 
 def _doublings(inputs: Inputs) -> Iterator[Inputs]:
-    """The prompt twice: all tensors along their first dimension, then one of them along another."""
+    """The prompt twice: all tensors along their first dimension, then one of them along another, the last one first."""
     plain = {name: torch.cat([value, value]) for name, value in inputs.items()}
     yield plain
     for name, value in inputs.items():
-        for dim in range(1, value.ndim):
+        for dim in reversed(range(1, value.ndim)):
             yield plain | {name: torch.cat([value, value], dim)}
 
 

@@ -1,0 +1,115 @@
+"""Stacking: prompts are captured one by one, and stacked along dimensions that are learnt, never guessed."""
+
+import pytest
+import torch
+
+from diptych.errors import MismatchError
+from diptych.models.calls import DecoderCall
+from diptych.models.encode import collate, encode_item
+from diptych.models.stacking import learn_batch_dims, prompts, stack
+from prompts import item
+from zoo import QUIET, fresh, tiny
+
+pytestmark = QUIET
+
+ODD = ("hunyuan_vl", "minicpm_ocr", "minicpmv4_6", "molmo2")  # transformers' own batch differs, or stacks otherwise
+ORDINARY = ("qwen2_vl", "qwen3_vl", "gemma3", "gemma4", "gemma3n", "mllama", "llava_next", "blip-2")
+
+
+@pytest.mark.parametrize("name", ODD + ORDINARY)
+@torch.no_grad()
+def test_each_prompt_of_a_batch_is_what_it_is_alone(name: str) -> None:
+    vlm = tiny(name)
+    encoded = [encode_item(vlm, item(number), "image") for number in (1, 2, 3)]
+
+    together = vlm.capture(collate(encoded))
+
+    for row, prompt in enumerate(encoded):
+        alone, taken = vlm.capture(prompt.inputs).leaves(), together.take([row]).leaves()
+        tensors = {name: leaf for name, leaf in alone.items() if isinstance(leaf, torch.Tensor)}
+        assert alone.keys() == taken.keys() and len(tensors) > 1
+        assert all(torch.equal(taken[name], leaf) for name, leaf in tensors.items())
+
+
+def test_a_strip_of_patches_is_found_to_stack_along_its_width() -> None:
+    vlm, asked = fresh("minicpmv4_6"), []
+    inputs = encode_item(vlm, item(1), "image").inputs
+
+    def capture(some):  # type: ignore[no-untyped-def]
+        asked.append(tuple(some["pixel_values"].shape))
+        return vlm._reach_decoder(some)
+
+    with torch.no_grad():
+        dims = learn_batch_dims(capture, inputs, vlm._reach_decoder(inputs))
+
+    one, channels, height, width = inputs["pixel_values"].shape
+    assert asked[0] == (2 * one, channels, height, width) and asked[-1] == (one, channels, height, 2 * width)
+    assert dims[".1.inputs_embeds"] == 0
+
+
+def test_what_the_model_says_of_ordinary_stacking_is_raised_if_no_way_works() -> None:
+    seen = []
+
+    def capture(inputs):  # type: ignore[no-untyped-def]
+        seen.append(inputs)
+        raise ValueError(f"way {len(seen)}")
+
+    with pytest.raises(ValueError, match="way 1"):
+        learn_batch_dims(capture, {"input_ids": torch.zeros(1, 3)}, DecoderCall(torch.zeros(1, 3), (), {}))
+    assert len(seen) == 2
+
+
+def test_running_out_of_memory_is_not_taken_for_a_way_that_does_not_work() -> None:
+    calls = []
+
+    def capture(inputs):  # type: ignore[no-untyped-def]
+        calls.append(inputs)
+        raise torch.OutOfMemoryError("full")
+
+    with pytest.raises(torch.OutOfMemoryError, match="full"):
+        learn_batch_dims(capture, {"input_ids": torch.zeros(1, 3)}, DecoderCall(torch.zeros(1, 3), (), {}))
+    assert len(calls) == 1
+
+
+def call(**kwargs: torch.Tensor | None) -> DecoderCall:
+    return DecoderCall(torch.tensor([[1, 2]]), (), kwargs)
+
+
+def test_an_argument_that_all_prompts_share_must_be_the_same_for_all() -> None:
+    dims = {".1.positions": None}
+
+    stacked = stack([call(positions=torch.tensor([0, 1])), call(positions=torch.tensor([0, 1]))], dims)
+
+    assert stacked.batch == 2 and stacked.kwargs["positions"].tolist() == [0, 1]
+    with pytest.raises(
+        MismatchError, match=r"'.1.positions' differs between the prompts of a batch, and is not stacked"
+    ):
+        stack([call(positions=torch.tensor([0, 1])), call(positions=torch.tensor([1, 2]))], dims)
+
+
+def test_prompts_of_which_one_is_padded_cannot_be_stacked() -> None:
+    masked = call(attention_mask=torch.ones(1, 1, 2, 2))
+
+    with pytest.raises(MismatchError, match=r"has shapes \[1, 1, 2, 2\] and none in one batch"):
+        stack([masked, call(attention_mask=None)], {".1.attention_mask": 0})
+
+
+@pytest.mark.parametrize("name", ["qwen2_vl", "gemma3", "llava+pixtral"])
+@torch.no_grad()
+def test_a_prompt_padded_on_the_left_says_what_it_says_without(name: str) -> None:
+    vlm = tiny(name)
+    inputs = encode_item(vlm, item(1), "image").inputs
+    per_token = {key: value for key, value in inputs.items() if value.shape == inputs["input_ids"].shape}
+    padded = {key: torch.nn.functional.pad(value, (3, 0)) for key, value in per_token.items()}
+
+    found = vlm.run(vlm.capture({**inputs, **padded}))
+
+    assert padded["attention_mask"][0].tolist()[:4] == [0, 0, 0, 1]
+    torch.testing.assert_close(found, vlm.run(vlm.capture(inputs)), atol=1e-4, rtol=0)
+
+
+def test_rows_that_do_not_divide_among_the_prompts_are_refused() -> None:
+    inputs = {"input_ids": torch.zeros(2, 4), "pixel_values": torch.zeros(5, 8)}
+
+    with pytest.raises(MismatchError, match="'pixel_values' holds 5 rows for 2 prompts"):
+        prompts(inputs)
