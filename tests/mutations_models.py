@@ -7,6 +7,8 @@ RESUME = "src/diptych/models/resume.py"
 KNOCKOUT = "src/diptych/models/knockout.py"
 HOOKS = "src/diptych/models/hooks.py"
 CALLS = "src/diptych/models/calls.py"
+ENTRY = "src/diptych/models/entry.py"
+STACKING = "src/diptych/models/stacking.py"
 ENCODE = "src/diptych/models/encode.py"
 SITES = "src/diptych/models/sites.py"
 PROCESSOR = "src/diptych/models/processor.py"
@@ -23,17 +25,19 @@ SURVEY = "src/diptych/experiments/_survey.py"
 
 MODEL_MUTATIONS: tuple[Mutation, ...] = (
     # hooks, splice, resume (design §5, adapter §0–3)
-    (VLM, "lambda module, args, kwargs: (fresh.args, fresh.kwargs)", "lambda module, args, kwargs: (fresh.args, {**fresh.kwargs, 'position_ids': None})", "tests/test_vlm.py::test_the_spliced_run_is_the_plain_forward_to_the_bit[image-qwen2_vl-sdpa]"),
-    (VLM, "args[0][:, -1:]", "args[0][:, -2:-1]", "tests/test_vlm.py::test_the_plain_forward_is_what_hugging_face_computes[gemma3-sdpa]"),
+    (ENTRY, "lambda module, args, kwargs: (fresh.args, fresh.kwargs)", "lambda module, args, kwargs: (fresh.args, {**fresh.kwargs, 'position_ids': None})", "tests/test_vlm.py::test_the_spliced_run_is_the_plain_forward_to_the_bit[image-qwen2_vl-sdpa]"),
+    (ENTRY, "args[0][:, -1:]", "args[0][:, -2:-1]", "tests/test_vlm.py::test_the_plain_forward_is_what_hugging_face_computes[gemma3-sdpa]"),
     (RESUME, "enumerate(layers[:start])", "enumerate(layers[: start + 1])", "tests/test_vlm.py::test_resuming_at_any_layer_is_the_full_run_to_the_bit[text-llava-eager]"),
-    (KNOCKOUT, "blocked[rows, columns] = True", "blocked[columns, rows] = True", "tests/test_vlm.py::test_knocking_out_the_data_makes_the_answer_independent_of_the_picture[qwen2_vl-sdpa]"),
+    (KNOCKOUT, "edges[list(heads), rows, columns] = True", "edges[list(heads), columns, rows] = True", "tests/test_vlm.py::test_knocking_out_the_data_makes_the_answer_independent_of_the_picture[qwen2_vl-sdpa]"),
     (HOOKS, "            handle.remove()", "            handle.id", "tests/test_vlm.py::test_nothing_is_left_behind_by_a_context_that_is_interrupted"),
     (VLM, "self.model.requires_grad_(False)", "self.model.requires_grad_(True)", "tests/test_vlm.py::test_weights_are_frozen_and_unchanged[llava]"),
-    (CALLS, "m == 2 * n and n > 0", "dim == 0", "tests/test_vlm.py::test_batch_dimensions_are_those_that_double"),
+    (STACKING, "m == 2 * n and n > 0", "dim == 0", "tests/test_vlm.py::test_batch_dimensions_are_those_that_double"),
     (CALLS, ".flatten(dim, dim + 1)", ".flatten(0, 1)", "tests/test_vlm.py::test_taking_prompts_of_a_call_follows_each_batch_dimension"),
-    (CALLS, "if not _same(a.get(name), b.get(name))", "if 'embeds' in name", "tests/test_vlm.py::test_calls_that_differ_in_something_that_cannot_be_interpolated_are_refused"),
+    (CALLS, "if not same(a.get(name), b.get(name))", "if 'embeds' in name", "tests/test_vlm.py::test_calls_that_differ_in_something_that_cannot_be_interpolated_are_refused"),
     (CALLS, "torch.lerp(b[n].detach(), a[n].detach(), alpha)", "torch.lerp(a[n].detach(), b[n].detach(), alpha)", "tests/test_vlm.py::test_the_ends_of_the_path_are_the_two_runs[gemma3]"),
     (CALLS, "torch.lerp(b[n].detach(), a[n].detach(), alpha)", "a[n].detach().clone()", "tests/test_vlm.py::test_image_positions_are_interpolated[llava]"),
+    (STACKING, "part[index] for name", "part[0] for name", "tests/test_stacking.py::test_each_prompt_of_a_batch_is_what_it_is_alone[hunyuan_vl]"),
+    (KNOCKOUT, "cut[:, rows] = 0", "cut[:, rows] = live[:, rows]", "tests/test_knockout.py::test_pictures_that_are_read_by_cross_attention_are_cut_off_with_their_token[no mask]"),
     (ENCODE, "if first < end and last > start and last > first", "if last <= end", "tests/test_vlm.py::test_text_data_is_found_by_its_characters[qwen2_vl]"),
     (ENCODE, "(places[0], places[-1] + 1)", "(places[0], places[-1])", "tests/test_vlm.py::test_image_data_runs_from_the_first_to_the_last_image_token[gemma3]"),
     (ENCODE, "if not bool((prefixes == prefixes[0]).all()):", "if False:", "tests/test_vlm.py::test_prompts_that_differ_before_their_data_are_refused"),

@@ -1,5 +1,7 @@
 """Coverage: every architecture of transformers, tiny and random, is read rightly or refused with a reason."""
 
+import inspect
+
 import pytest
 import torch
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
@@ -8,9 +10,11 @@ from diptych.errors import DiptychError, InputError, UnsupportedModel
 from diptych.models import load
 from diptych.models.check import prove
 from diptych.models.coverage import HEADS_ONLY, IN_PART, PASSES, REFUSED, Coverage, cover, judge
+from diptych.models.encode import encode_item
 from diptych.models.sketches import every_sketch
 from diptych.run.source import ModelSource
-from zoo import QUIET, TABLE, table, tiny
+from prompts import item
+from zoo import QUIET, READ, TABLE, table, tiny
 
 SAMPLE = ("qwen3_vl", "gemma4", "mllama", "qwen3_vl_moe", "glm5_next", "got_ocr2", "florence2")
 MOST_USED = (
@@ -49,6 +53,16 @@ def test_the_table_is_what_the_proof_says(name: str) -> None:
         f"| {name} | {row.model} | {row.layers} | {row.sites} | {row.kernels} | {row.verdict} | {row.reason} |"
         in TABLE.read_text(encoding="utf-8")
     )
+
+
+@pytest.mark.parametrize("name", READ)
+def test_every_model_that_asks_which_positions_are_pictures_is_told(name: str) -> None:
+    vlm = tiny(name)
+    asked = {"token_type_ids", "mm_token_type_ids"} & set(inspect.signature(vlm.model.forward).parameters)
+    given = encode_item(vlm, item(1), "image").inputs
+
+    assert asked <= given.keys()
+    assert all(bool(given[argument].any()) for argument in asked)
 
 
 def test_a_layer_with_routed_experts_has_no_neurons_even_beside_a_dense_mlp() -> None:

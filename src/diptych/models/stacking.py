@@ -57,7 +57,7 @@ def stack(calls: Sequence[DecoderCall], batch_dims: BatchDims) -> DecoderCall:
     every = [call.leaves() for call in calls]
 
     def join(name: str, leaf: Any) -> Any:
-        leaves = [leaves.get(name) for leaves in every]
+        leaves: list[Any] = [leaves.get(name) for leaves in every]
         dim = batch_dims.get(name)
         if dim is None:
             _require_shared(name, leaves)
@@ -80,11 +80,9 @@ def _doublings(inputs: Inputs) -> Iterator[Inputs]:
 
 
 def _doubled(name: str, one: Tensor, two: Tensor | None) -> int | None:
-    shapes = list(one.shape), list(two.shape) if isinstance(two, Tensor) else None
-    if shapes[1] is None or len(shapes[0]) != len(shapes[1]):
-        dims = []
-    else:
-        dims = [dim for dim, (n, m) in enumerate(zip(*shapes, strict=True)) if m == 2 * n and n > 0]
+    shapes = list(one.shape), list(two.shape) if isinstance(two, Tensor) else []
+    sides = zip(*shapes, strict=True) if len(shapes[0]) == len(shapes[1]) else ()
+    dims = [dim for dim, (n, m) in enumerate(sides) if m == 2 * n and n > 0]
     if len(dims) > 1 or (not dims and shapes[0] != shapes[1]):
         raise MismatchError(
             f"Decoder argument '{name}' has shape {shapes[0]}, twice as many prompts {shapes[1]}: no batch dimension."

@@ -15,7 +15,8 @@ from diptych.errors import ModelCheckFailed
 from diptych.models.calls import BatchDims, DecoderCall
 from diptych.models.entry import find_host, last_position, reach_decoder, replay, stopped_at, wanted
 from diptych.models.hooks import hooks
-from diptych.models.knockout import Edit, blind, block, require_edges
+from diptych.models.knockout import Edit as Edit
+from diptych.models.knockout import blind, block, require_edges
 from diptych.models.readable import require_embeddings, require_eval, require_readable
 from diptych.models.recording import Recording
 from diptych.models.resume import Forms, learn, resumed, stream, with_stream
