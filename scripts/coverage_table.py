@@ -25,13 +25,16 @@ loaded: `diptych check random:<architecture>`. So the table is about architectur
 is loaded. The kernels are those of the attention on which the proof was run, in float32 on a CPU.
 
 * **{passes}** ({counts[passes]}): every head and neuron is a node, and every line of the proof holds.
-* **{heads_only}** ({counts[heads_only]}): all heads are nodes; layers with routed experts have no neurons.
+* **{heads_only}** ({counts[heads_only]}): all heads are nodes; layers whose routed experts cannot be read have no neurons.
 * **{in_part}** ({counts[in_part]}): what is read is read rightly; what the last column names raises `UnsupportedModel`, or is not
   among the nodes.
 * **{refused}** ({counts[refused]}): loading it is an error that gives the reason.
 
 Numbers of heads and neurons are those of the tiny model, by layer if layers differ. A name with a "+" is a variant of the
-architecture before it, and does not count above.
+architecture before it, and does not count above. The neurons of routed experts are nodes expert by expert: router weight
+times activation, 0 where the expert is not chosen. Which experts are chosen jumps along a path of inputs, so on these
+models AP-IG is not complete, however many steps it takes: see each result's completeness error, and verify by exact
+patching.
 
 | architecture | class | layers | heads, neurons | kernels | verdict | reason |
 |---|---|---|---|---|---|---|

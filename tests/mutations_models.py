@@ -23,6 +23,13 @@ OVERLAP = "src/diptych/experiments/overlap.py"
 ITEMS = "src/diptych/items.py"
 SURVEY = "src/diptych/experiments/_survey.py"
 
+GRID = "src/diptych/grid.py"
+COMPARE = "src/diptych/compare.py"
+SITE = "src/diptych/models/site.py"
+EXPERTS = "src/diptych/models/experts.py"
+RECORDING = "src/diptych/models/recording.py"
+DIGEST = "src/diptych/models/digest.py"
+
 MODEL_MUTATIONS: tuple[Mutation, ...] = (
     # hooks, splice, resume (design §5, adapter §0–3)
     (ENTRY, "lambda module, args, kwargs: (fresh.args, fresh.kwargs)", "lambda module, args, kwargs: (fresh.args, {**fresh.kwargs, 'position_ids': None})", "tests/test_vlm.py::test_the_spliced_run_is_the_plain_forward_to_the_bit[image-qwen2_vl-sdpa]"),
@@ -77,4 +84,41 @@ MODEL_MUTATIONS: tuple[Mutation, ...] = (
     (OVERLAP, "list(range(which, len(self.scores.prompts), 2))", "list(range(0, len(self.scores.prompts), 2))", "tests/test_experiments.py::test_the_halves_of_a_panel_are_disjoint_and_hold_all_folds"),
     (ITEMS, " and self.fold(other, 2) == self.fold(item, 2)", "", "tests/test_experiments.py::test_contrasts_of_different_halves_share_no_prompt_in_either_panel"),
     (CURVE, 'return drawn.without("prefix")', "return drawn", "tests/test_experiments.py::test_random_circuits_avoid_the_prefix_and_have_the_size_asked_for"),
+    # which nodes there are; experts and recurrences; a model's weights
+    (GRID, "object.__setattr__(self, kind, _cleared(nodes, there))", "object.__setattr__(self, kind, nodes)", "tests/test_nodes_there.py::test_what_is_not_there_is_zero"),
+    (GRID, "object.__setattr__(self, kind, _cleared(nodes, there))", "object.__setattr__(self, kind, nodes)", "tests/test_nodes_there.py::test_the_complement_holds_nothing_that_is_not_there"),
+    (GRID, "positions * sum(self.there[0]), positions * sum(self.there[1])", "self.heads.numel(), self.neurons.numel()", "tests/test_nodes_there.py::test_sizes_count_what_is_there"),
+    (GRID, "[layer[:, :count] for layer, count in", "[layer for layer, count in", "tests/test_nodes_there.py::test_the_top_is_that_of_the_nodes_that_are_there"),
+    (GRID, "left[above - rank]", "left[above - rank + 1]", "tests/test_nodes_there.py::test_the_top_of_many_scores_is_that_of_a_sort[0.37-few ties]"),
+    (GRID, "high, above = pivot, more + same", "high, above = pivot, more", "tests/test_nodes_there.py::test_the_top_of_many_scores_is_that_of_a_sort[0.37-many ties]"),
+    (GRID, "return there or (width,) * layers", "return there or (0,) * layers", "tests/test_nodes_there.py::test_a_grid_that_is_not_told_otherwise_has_all_its_nodes"),
+    (GRID, 'described = {"layout": self.layout.to_json(), "there": self.there}', 'described = {"layout": self.layout.to_json(), "there": ((), ())}', "tests/test_nodes_there.py::test_a_saved_grid_keeps_what_is_there"),
+    (GRID, "        if self.there != other.there:", "        if False:", "tests/test_nodes_there.py::test_grids_of_different_nodes_are_not_combined"),
+    (GRID, "if there and (len(there) != layers or", "if there and (len(there) < layers and", "tests/test_nodes_there.py::test_numbers_of_nodes_that_do_not_fit_are_refused"),
+    (COMPARE, "sum(a.there[KINDS.index(kind)])", "_anywhere(a, kind).numel()", "tests/test_nodes_there.py::test_overlaps_are_expected_of_what_is_there"),
+    (COMPARE, "total = one.size(segment)[KINDS.index(kind)]", "total = one.size()[KINDS.index(kind)]", "tests/test_nodes_there.py::test_overlaps_are_expected_of_what_is_there"),
+    (CURVE, "    drawn = scores.map(", "    drawn = type(scores)(*scores, scores.layout, scores.model).map(", "tests/test_nodes_there.py::test_random_circuits_are_drawn_from_what_is_there"),
+    (SITES, 'if attention is None or (mixer.mixing == "recurrence" and width is None):', 'if attention is None or mixer.mixing == "recurrence":', "tests/test_nodes.py::test_a_recurrence_has_the_heads_it_states_and_they_matter"),
+    (SITES, "receiver = _scan_norm(attention, inputs) or receiver", "pass", "tests/test_nodes.py::test_the_heads_of_mamba_are_taken_before_a_norm_that_mixes_them"),
+    (SITES, "if len(routed) > 1 or not has_nodes(experts):", "if not has_nodes(experts):", "tests/test_nodes.py::test_experts_that_cannot_be_read_whole_have_no_neurons[ernie4_5_vl_moe]"),
+    (EXPERTS, ' and not getattr(experts, "has_post_expert_norm", True)', "", "tests/test_nodes.py::test_experts_that_cannot_be_read_whole_have_no_neurons[muse_spark]"),
+    (SITES, "(*MLP, *SHARED)", "MLP", "tests/test_nodes.py::test_without_its_neurons_a_layer_with_experts_writes_nothing[kimi_k25]"),
+    (INTERVENTIONS, "    if vlm.sites.unread:", "    if False:", "tests/test_nodes.py::test_a_convolution_has_no_heads_and_ablation_refuses_it"),
+    (INTERVENTIONS, "    if call.tokens:", "    if False:", "tests/test_nodes.py::test_layers_that_look_up_token_ids_are_refused_between_texts_and_by_ablation"),
+    (CALLS, "if clean.tokens and set(clean.tokens) <= set(differing):", "if False:", "tests/test_nodes.py::test_layers_that_look_up_token_ids_are_refused_between_texts_and_by_ablation"),
+    (INTERVENTIONS, "        if circuit.there != vlm.sites.there:", "        if False:", "tests/test_nodes.py::test_a_circuit_that_does_not_say_what_is_there_is_refused"),
+    (EXPERTS, "self._written(changed - nodes)", "self._written(nodes - changed)", "tests/test_nodes.py::test_without_its_neurons_a_layer_with_experts_writes_nothing[aria]"),
+    (EXPERTS, "return own(experts, hidden, chosen, weights) + self._written(changed - nodes)", "return self._written(changed)", "tests/test_nodes.py::test_unchanged_neurons_of_experts_leave_the_run_as_it_is_to_the_bit[qwen3_vl_moe]"),
+    (EXPERTS, "changed = self(nodes.view_as(nodes))", "changed = self(nodes)", "tests/test_nodes.py::test_experts_score_in_every_layer_that_has_them"),
+    (EXPERTS, " * weights[token, choice, None]", "", "tests/test_nodes.py::test_neurons_of_experts_make_up_what_the_experts_write[aria]"),
+    (EXPERTS, "            experts.config = config\n", "            pass\n", "tests/test_nodes.py::test_experts_are_unplugged_when_the_context_closes_also_on_error"),
+    (EXPERTS, "            del FUNCTIONS[name]", "            pass", "tests/test_nodes.py::test_experts_are_unplugged_when_the_context_closes_also_on_error"),
+    (EXPERTS, "        if name in FUNCTIONS:\n            yield\n            return\n", '        name = f"{name}-{len(FUNCTIONS)}"\n', "tests/test_nodes.py::test_what_is_recorded_while_experts_are_edited_is_the_edited_value"),
+    (EXPERTS, "values @ matrix if experts.is_transposed else F.linear(values, matrix)", "F.linear(values, matrix)", "tests/test_nodes.py::test_neurons_of_experts_make_up_what_the_experts_write[aria]"),
+    (EXPERTS, "for part, matrix in zip(parts, experts.down_proj, strict=True):", "for part, matrix in zip(parts, experts.down_proj.detach().flip(0), strict=True):", "tests/test_nodes.py::test_the_gradient_at_an_expert_s_neuron_is_what_a_small_change_of_it_does"),
+    (RECORDING, "reduce(torch.add, (self.seen[part] for part in site.parts))", "self.seen[site]", "tests/test_nodes.py::test_ablation_holds_every_mixer_and_every_expert[kimi_k25-image]"),
+    (SITE, "(self.start * self.width, (self.count - self.stop) * self.width)", "(0, (self.start + self.count - self.stop) * self.width)", "tests/test_nodes.py::test_a_part_of_a_site_sees_zeros_for_the_others"),
+    (DIGEST, "weights = fingerprint(place)", 'weights = ""', "tests/test_digest.py::test_random_models_of_two_seeds_are_two_models"),
+    (DIGEST, "weights = folder_digest(Path(place))", 'weights = ""', "tests/test_digest.py::test_two_checkpoints_of_one_configuration_are_two_models"),
+    (DIGEST, 'weights = f"{place}@{commit}"', "weights = place", "tests/test_digest.py::test_a_hub_model_is_known_by_its_commit"),
 )  # fmt: skip

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from diptych.attribution.ap_ig import ap_ig
-from diptych.errors import MismatchError, ModelCheckFailed
+from diptych.errors import ModelCheckFailed, UnsupportedModel
 from diptych.interventions import run_circuits
 from diptych.items import MODALITIES, Modality
 from diptych.models.calls import Path
@@ -61,7 +61,7 @@ def test_the_path_ends_at_the_two_runs_so_all_that_differs_is_interpolated(name:
 def test_token_ids_that_layers_read_cannot_be_interpolated(name: str, modality: Modality) -> None:
     vlm, some = tiny(name), batch(tiny(name), modality, 1)
 
-    with pytest.raises(MismatchError, match="ple_input_ids' differs and cannot be interpolated"):
+    with pytest.raises(UnsupportedModel, match=r"ple_input_ids'\), which cannot be interpolated"):
         Path.between(vlm.capture(some.clean), vlm.capture(some.counterfactual))
 
 
@@ -202,11 +202,16 @@ def test_heads_are_taken_before_a_norm_over_all_of_them() -> None:
 
 
 class LeavesAMixerOut(VLM):
-    """Does not know of the recurrence in one layer."""
+    """Does not know of the recurrences."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.sites = replace(self.sites, mixers=tuple(replace(m, mixing="none") for m in self.sites.mixers))
+        heads = tuple(
+            replace(site, module=None) if mixer.mixing == "recurrence" else site
+            for site, mixer in zip(self.sites.heads, self.sites.mixers, strict=True)
+        )
+        mixers = tuple(replace(mixer, mixing="none") for mixer in self.sites.mixers)
+        self.sites = replace(self.sites, heads=heads, mixers=mixers)
 
 
 def test_a_mixer_that_is_overlooked_fails_the_proof() -> None:

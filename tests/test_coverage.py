@@ -65,11 +65,12 @@ def test_every_model_that_asks_which_positions_are_pictures_is_told(name: str) -
     assert all(bool(given[argument].any()) for argument in asked)
 
 
-def test_a_layer_with_routed_experts_has_no_neurons_even_beside_a_dense_mlp() -> None:
+def test_a_layer_with_routed_experts_beside_a_dense_mlp_has_the_neurons_of_both() -> None:
     vlm = tiny("gemma4+experts")
 
-    assert table()["gemma4+experts"] == HEADS_ONLY
-    assert hasattr(vlm.layers[0].mlp, "down_proj") and not any(site.there for site in vlm.sites.neurons)
+    assert table()["gemma4+experts"] == PASSES
+    assert len(set(vlm.sites.there[1])) == 2 and min(vlm.sites.there[1]) > 96
+    assert vlm.sites.neurons[0].beside[0].module is vlm.layers[0].mlp.down_proj
 
 
 @pytest.mark.parametrize("name", MOST_USED)

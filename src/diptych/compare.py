@@ -95,6 +95,10 @@ def overlaps(a: Circuit, b: Circuit) -> list[Overlap]:
     """
     if a.model != b.model:
         raise MismatchError(f"Circuits of two models, {a.model} and {b.model}. Compare circuits of one model.")
+    if a.there != b.there:
+        raise MismatchError(
+            f"Circuits of different nodes per layer: {a.there} and {b.there}. Compare circuits of one model."
+        )
     return [Overlap(s, kind, tuple(_pairs(a, b, s, kind))) for s in SEGMENTS for kind in KINDS]
 
 
@@ -111,17 +115,18 @@ def ceiling(across: float, within_a: float, within_b: float, expected: float) ->
 
 def _pairs(a: Circuit, b: Circuit, segment: str, kind: str) -> Iterator[SetPair]:
     if segment == "data":
-        yield set_pair(_anywhere(a, kind), _anywhere(b, kind))
+        yield set_pair(_anywhere(a, kind), _anywhere(b, kind), sum(a.there[KINDS.index(kind)]))
         return
     forth = a.carry(position_map(a.layout, b.layout), b.layout)
     back = b.carry(position_map(b.layout, a.layout), a.layout)
-    yield set_pair(_inside(forth, kind, segment), _inside(b, kind, segment))
-    yield set_pair(_inside(a, kind, segment), _inside(back, kind, segment))
+    for one, other in ((forth, b), (a, back)):
+        total = one.size(segment)[KINDS.index(kind)]
+        yield set_pair(_inside(one, kind, segment), _inside(other, kind, segment), total)
 
 
-def set_pair(a: Bool[Tensor, "..."], b: Bool[Tensor, "..."]) -> SetPair:
-    """The sizes of two sets given as masks of one shape."""
-    return SetPair(int(a.sum()), int(b.sum()), int(torch.logical_and(a, b).sum()), a.numel())
+def set_pair(a: Bool[Tensor, "..."], b: Bool[Tensor, "..."], nodes: int) -> SetPair:
+    """The sizes of two sets out of `nodes`, given as masks of one shape, which may hold more places than nodes."""
+    return SetPair(int(a.sum()), int(b.sum()), int(torch.logical_and(a, b).sum()), nodes)
 
 
 def _anywhere(circuit: Circuit, kind: str) -> Tensor:

@@ -5,11 +5,14 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import cycle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Shaped
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -17,20 +20,31 @@ from torch import Tensor
 from diptych.errors import DiptychError, InputError, MismatchError, StoreError
 from diptych.layout import Layout, require_same
 
+Array = NDArray[np.floating[Any]]
+
 KINDS = ("heads", "neurons")
+
+SAMPLE = 2**18
+"""About how many scores are looked at to guess where the last one kept lies."""
+
+PerLayer = tuple[int, ...]
+"""A number for each layer."""
 
 
 @dataclass(frozen=True, eq=False)
 class Grid:
     """One value per attention head and per MLP neuron at each layer and position of one layout.
 
-    `model` is the digest of the model's configuration: grids of different models do not combine.
+    `model` is the digest of the model's configuration and weights: grids of different models do not combine. `there`
+    says how many heads and how many neurons each layer has, if not as many as the grid is wide. What lies behind them
+    is no node: it is always zero or false, and counts in no size.
     """
 
     heads: Shaped[Tensor, "layer pos head"]
     neurons: Shaped[Tensor, "layer pos neuron"]
     layout: Layout
     model: str
+    there: tuple[PerLayer, PerLayer] = ((), ())
 
     def __post_init__(self) -> None:
         for kind in KINDS:
@@ -45,6 +59,10 @@ class Grid:
                 f"Heads are {self.heads.dtype} of {self.heads.shape[0]} layers, neurons {self.neurons.dtype} of "
                 f"{self.neurons.shape[0]}. Both need one dtype and number of layers."
             )
+        counts = [_counts(*pair) for pair in zip(KINDS, self.there, self, strict=True)]
+        object.__setattr__(self, "there", tuple(counts))
+        for kind, there, nodes in zip(KINDS, counts, self, strict=True):
+            object.__setattr__(self, kind, _cleared(nodes, there))
 
     def __iter__(self) -> Iterator[Tensor]:
         """Heads, then neurons."""
@@ -70,15 +88,22 @@ class Grid:
 
     def equal(self, other: "Grid") -> bool:
         """Whether both grids belong together and hold the same values."""
-        return self.model == other.model and self.layout == other.layout and all(map(torch.equal, self, other))
+        belong = (self.model, self.layout, self.there) == (other.model, other.layout, other.there)
+        return belong and all(map(torch.equal, self, other))
 
     def map(self, function: Callable[[Tensor], Tensor]) -> "Grid":
         """Apply an elementwise function to heads and neurons."""
-        return Grid(function(self.heads), function(self.neurons), self.layout, self.model)
+        return replace(self, heads=function(self.heads), neurons=function(self.neurons))
+
+    def size(self, segment: str | None = None) -> tuple[int, int]:
+        """Number of heads and of neurons that there are, in the circuit or not: in all positions or in one segment's."""
+        places = self.layout.segment(segment) if segment else slice(0, self.layout.length)
+        positions = places.stop - places.start
+        return positions * sum(self.there[0]), positions * sum(self.there[1])
 
     def count(self) -> tuple[int, int]:
         """Number of true heads and of true neurons of a circuit."""
-        return int(self.heads.sum()), int(self.neurons.sum())
+        return int(self.heads.count_nonzero()), int(self.neurons.count_nonzero())  # a sum would copy them to integers
 
     def top(self, size: float) -> "Grid":
         """The circuit of the ⌊size·N⌋ highest-scoring heads and neurons, ranked apart; ties go to the lower index.
@@ -87,7 +112,9 @@ class Grid:
         """
         if not 0 <= size <= 1:
             raise InputError(f"A circuit's size is {size}; expected a fraction of all nodes between 0 and 1.")
-        return self.map(lambda nodes: _top(nodes, math.floor(Fraction(repr(float(size))) * nodes.numel())))
+        kept = [math.floor(Fraction(repr(float(size))) * total) for total in self.size()]
+        heads, neurons = (_top(*one) for one in zip(self, self.there, kept, strict=True))
+        return replace(self, heads=heads, neurons=neurons)
 
     def at(self, segment: str) -> "Grid":
         """The part in one segment (prefix, data, query or generation); zero or false elsewhere."""
@@ -114,7 +141,7 @@ class Grid:
             )
         moves = positions.float()
         carried = [torch.einsum("lpn,pt->ltn", nodes.float(), moves) > 0 for nodes in self]
-        return Grid(carried[0], carried[1], layout, self.model)
+        return replace(self, heads=carried[0], neurons=carried[1], layout=layout)
 
     def pool(self, layout: Layout) -> "Grid":
         """The grid on a layout with the same spans: where a span is one position there, the sum over its tokens.
@@ -141,17 +168,21 @@ class Grid:
 
     def save(self, path: Path) -> None:
         """Write the grid as one safetensors file."""
-        manifest = {"layout": json.dumps(self.layout.to_json()), "model": self.model}
+        described = {"layout": self.layout.to_json(), "there": self.there}
+        manifest = {"model": self.model} | {name: json.dumps(value) for name, value in described.items()}
         save_file({"heads": self.heads.contiguous(), "neurons": self.neurons.contiguous()}, path, metadata=manifest)
 
     @classmethod
     def load(cls, path: Path) -> "Grid":
-        """Read a grid written by `save`."""
+        """Read a grid written by `save`; one that does not say which nodes there are is refused."""
         try:
             with safe_open(path, framework="pt") as file:
                 manifest = file.metadata()
                 layout = Layout.from_json(json.loads(manifest["layout"]))
-                return cls(file.get_tensor("heads"), file.get_tensor("neurons"), layout, manifest["model"])
+                heads, neurons = (tuple(counts) for counts in json.loads(manifest["there"]))
+                return cls(
+                    file.get_tensor("heads"), file.get_tensor("neurons"), layout, manifest["model"], (heads, neurons)
+                )
         except (OSError, SafetensorError, KeyError, TypeError, ValueError, DiptychError) as error:
             raise StoreError(
                 f"'{path}' is not a saved grid: {error}. Expected a file written by `Grid.save`."
@@ -159,7 +190,7 @@ class Grid:
 
     def _with(self, function: Callable[[Tensor, Tensor], Tensor], other: "Grid") -> "Grid":
         self.require_match(other)
-        return Grid(function(self.heads, other.heads), function(self.neurons, other.neurons), self.layout, self.model)
+        return replace(self, heads=function(self.heads, other.heads), neurons=function(self.neurons, other.neurons))
 
     def _inside(self, segment: str) -> Bool[Tensor, " pos"]:
         inside = torch.zeros(self.layout.length, dtype=torch.bool)
@@ -179,22 +210,87 @@ class Grid:
             raise MismatchError(
                 f"Grids of different shapes [heads, neurons]: {shapes[0]} and {shapes[1]}. Combine grids of one model."
             )
+        if self.there != other.there:
+            raise MismatchError(
+                f"Grids of different nodes per layer [heads, neurons]: {self.there} and {other.there}. Combine grids of "
+                f"one model; a grid made by hand needs its model's `sites.there`."
+            )
 
 
 Scores = Grid
 Circuit = Grid
 
 
-def _top(scores: Tensor, keep: int) -> Tensor:
+def _counts(kind: str, there: PerLayer, nodes: Tensor) -> PerLayer:
+    """The number of nodes in each layer: all that the grid is wide, unless it is told."""
+    layers, width = nodes.shape[0], nodes.shape[2]
+    if there and (len(there) != layers or not all(0 <= count <= width for count in there)):
+        raise MismatchError(
+            f"A grid's {kind} are told to be {there} by layer; expected {layers} numbers from 0 to {width}, its shape."
+        )
+    return there or (width,) * layers
+
+
+def _cleared(nodes: Tensor, there: PerLayer) -> Tensor:
+    """The nodes with nothing behind those that are there; the tensor itself if all are."""
+    counts, width = torch.tensor(there, device=nodes.device), nodes.shape[2]
+    if bool((counts == width).all()):
+        return nodes
+    inside = torch.arange(width, device=nodes.device) < counts[:, None]
+    return nodes.where(inside[:, None], torch.zeros((), dtype=nodes.dtype, device=nodes.device))
+
+
+def _top(scores: Tensor, there: PerLayer, keep: int) -> Tensor:
     """The `keep` highest scores as a mask; ties by lower index. A selection, not a sort: 211 M neurons must pass."""
     if scores.dtype == torch.bool:
         raise MismatchError("A circuit has no ranking. Take `top` of the scores it came from.")
-    flat = scores.detach().flatten().cpu().numpy()
-    if np.isnan(flat).any():
-        raise MismatchError(f"{int(np.isnan(flat).sum())} scores are NaN. Rank only finite scores: see how they arose.")
+    wide = scores.detach().cpu() if scores.dtype == torch.float64 else scores.detach().float().cpu()
+    layers = [layer[:, :count] for layer, count in zip(wide.numpy(), there, strict=True)]
+    undefined = sum(int(np.isnan(layer).sum()) for layer in layers)
+    if undefined:
+        raise MismatchError(f"{undefined} scores are NaN. Rank only finite scores: see how they arose.")
+    kept = torch.zeros(scores.shape, dtype=torch.bool)
     if keep == 0:
-        return torch.zeros(scores.shape, dtype=torch.bool)
-    threshold = np.partition(flat, flat.size - keep)[flat.size - keep]
-    chosen = flat > threshold
-    chosen[np.flatnonzero(flat == threshold)[: keep - int(chosen.sum())]] = True
-    return torch.from_numpy(chosen.reshape(tuple(scores.shape)))
+        return kept
+    threshold = _nth_highest(layers, keep)
+    ties = keep - sum(int((layer > threshold).sum()) for layer in layers)
+    for layer, mask in zip(layers, kept.numpy(), strict=True):  # layer by layer: no index of a whole grid
+        chosen = layer > threshold
+        if ties:
+            tied = np.flatnonzero(layer == threshold)[:ties]
+            chosen.reshape(-1)[tied] = True
+            ties -= len(tied)
+        mask[:, : layer.shape[1]] = chosen
+    return kept
+
+
+def _nth_highest(layers: list[Array], rank: int) -> float:
+    """The value of this rank: a sample proposes bounds, counting narrows them, and what is left between them is sorted.
+
+    So nothing as large as the scores is copied, and equal scores do not slow it down as they do a partial sort.
+    """
+    total = sum(layer.size for layer in layers)
+    stride = max(1, total // SAMPLE)
+    sample = np.sort(np.concatenate([layer.reshape(-1)[::stride] for layer in layers]))
+    low, high, above, up_to = math.nan, math.nan, 0, total  # scores ≥ high, scores > low
+    for side in cycle((1, -1)):
+        between = sample[_between(sample, low, high)]
+        margin = max(len(sample) // 256, 2**10)
+        if len(between) <= 4 * margin:
+            break
+        place = round((1 - (rank - above) / (up_to - above)) * len(between)) + side * margin
+        pivot = between[min(max(place, 0), len(between) - 1)]
+        more = sum(int((layer > pivot).sum()) for layer in layers)
+        same = sum(int((layer == pivot).sum()) for layer in layers)
+        if more < rank <= more + same:
+            return float(pivot)
+        if more >= rank:
+            low, up_to = pivot, more
+        else:
+            high, above = pivot, more + same
+    left = np.sort(np.concatenate([layer[_between(layer, low, high)] for layer in layers]))
+    return float(left[above - rank])
+
+
+def _between(values: Array, low: float, high: float) -> "NDArray[np.bool_]":
+    return ~(values <= low) & ~(values >= high)  # nan bounds nothing

@@ -59,6 +59,11 @@ def run_circuits(
     At least one circuit at a time, and as many as keep circuits × prompts within `batch_size`; they are made as they
     are needed.
     """
+    if call.tokens:
+        raise UnsupportedModel(
+            f"Layers of {vlm.name} look up token ids themselves, which no ablation of heads and neurons holds: the empty "
+            f"circuit would not be the counterfactual run. Use attribution on pictures, or another model."
+        )
     waiting = iter(circuits)
     found = []
     while some := list(islice(waiting, max(1, batch_size // call.batch))):
@@ -103,6 +108,10 @@ def patch_residuals(
         yield
 
 
+def _classes(vlm: VLM) -> str:
+    return ", ".join(sorted({type(mixer.module).__name__ for mixer in vlm.sites.unread}))
+
+
 def overwrite(live: Tensor, positions: slice, value: Tensor) -> Tensor:
     """A copy of `live` [batch, pos, ...] with `positions` taken from `value`."""
     changed = live.clone()
@@ -113,7 +122,7 @@ def overwrite(live: Tensor, positions: slice, value: Tensor) -> Tensor:
 def _require_fit(vlm: VLM, circuits: Sequence[Circuit], replacement: Activations) -> None:
     if vlm.sites.unread:
         raise UnsupportedModel(
-            f"{vlm.name} has layers that mix positions without heads (recurrences, convolutions), which ablation cannot "
+            f"{vlm.name} has layers that mix positions without heads ({_classes(vlm)}), which ablation cannot "
             f"hold: the empty circuit would not be the counterfactual run. Use attribution, or another model."
         )
     for circuit in circuits:
@@ -121,6 +130,11 @@ def _require_fit(vlm: VLM, circuits: Sequence[Circuit], replacement: Activations
             raise MismatchError(
                 f"The circuit belongs to model {circuit.model}, not to {vlm.name} ({vlm.digest}). "
                 f"Discover one for this model."
+            )
+        if circuit.there != vlm.sites.there:
+            raise MismatchError(
+                f"The circuit has {circuit.there} heads and neurons per layer, {vlm.name} has {vlm.sites.there}. "
+                f"Make its grid with the model's `sites.there`."
             )
         if circuit.layout.length != replacement.heads[0].shape[1]:
             raise MismatchError(

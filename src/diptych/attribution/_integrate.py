@@ -76,7 +76,7 @@ class Integral:
             raise InputError(f"No reduction named '{reduction}'. Known: {', '.join(REDUCTIONS)}.")
         heads = torch.stack([_reduce_heads(self._averaged(p), reduction).mean(0).cpu() for p in self.products.heads])
         neurons = torch.stack([_magnitude(self._averaged(p), reduction).mean(0).cpu() for p in self.products.neurons])
-        scores = Grid(heads, neurons, self.batch.layout, self.vlm.digest)
+        scores = Grid(heads, neurons, self.batch.layout, self.vlm.digest, self.vlm.sites.there)
         return Attribution(scores, self.completeness(), self.effect, self.steps)
 
     def _measured(self, call: DecoderCall) -> tuple[Activations, Tensor]:

@@ -15,7 +15,7 @@ from torch import Tensor
 from diptych.alignment import Alignment, Positions, Shape, align
 from diptych.errors import InputError
 from diptych.experiments._text import from_lines
-from diptych.grid import Scores
+from diptych.grid import PerLayer, Scores
 from diptych.items import MODALITIES, SPLITS, Contrast, Item, Modality, Split, Task
 from diptych.layout import Layout
 from diptych.models.encode import AnswerTokens
@@ -193,12 +193,19 @@ class FoldScores:
     prompts: Int[Tensor, " fold"]  # how many contrasts each fold holds
     layout: Layout
     model: str
+    there: tuple[PerLayer, PerLayer] = ((), ())  # as in a grid
 
     @classmethod
     def of(cls, run: Run, result: Result) -> "FoldScores":
         grids = run.grids(result)
         layout = Layout.from_json(json.loads(str(result.conditions["layout"])))
-        return cls(grids["heads"], grids["neurons"], grids["prompts"], layout, str(result.conditions["model_digest"]))
+        return cls.stored(grids, layout, str(result.conditions["model_digest"]))
+
+    @classmethod
+    def stored(cls, grids: Mapping[str, Tensor], layout: Layout, model: str) -> "FoldScores":
+        """From the tensors that `discover` keeps."""
+        there = tuple(grids["there"][0].tolist()), tuple(grids["there"][1].tolist())
+        return cls(grids["heads"], grids["neurons"], grids["prompts"], layout, model, there)
 
     def mean(self, folds: Sequence[int] | None = None) -> Scores:
         """Mean over the prompts of the given folds (repeats count twice; all folds by default)."""
@@ -210,4 +217,4 @@ class FoldScores:
             )
         share = weights / weights.sum()
         heads, neurons = (torch.einsum("f,flpn->lpn", share, values) for values in (self.heads, self.neurons))
-        return Scores(heads, neurons, self.layout, self.model)
+        return Scores(heads, neurons, self.layout, self.model, self.there)

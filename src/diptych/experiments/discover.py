@@ -24,7 +24,7 @@ from diptych.registry import find
 from diptych.result import Heatmap, Row
 from diptych.run import Finding, Run
 
-VERSION = 2
+VERSION = 3
 USES = ("accuracy",)
 
 
@@ -58,7 +58,7 @@ def discover(
     found = list(run.map(work, chosen.units(run.batch_size, folds=folds)))
     grids = _by_fold([values for _, values in found], folds)
     model = str(survey.conditions["model_digest"])
-    scores = FoldScores(grids["heads"], grids["neurons"], grids["prompts"], chosen.layout, model).mean()
+    scores = FoldScores.stored(grids, chosen.layout, model).mean()
     completeness = torch.cat([values["completeness"] for _, values in found]).numpy()
     steps = torch.cat([values["steps"] for _, values in found]).numpy()
     return Finding(
@@ -102,6 +102,7 @@ def score(
     return {
         "heads": scores.heads.float(),
         "neurons": scores.neurons.float(),
+        "there": torch.tensor(scores.there),
         "prompts": torch.tensor(len(batch)),
         "fold": torch.tensor(fold),
         "completeness": found.completeness,
@@ -128,7 +129,8 @@ def _by_fold(units: list[dict[str, Tensor]], folds: int) -> dict[str, Tensor]:
         for kind, total in totals.items():
             total[unit["fold"]] += unit[kind] * unit["prompts"]
     weights = prompts.clamp_min(1).view(-1, 1, 1, 1)
-    return {kind: total / weights for kind, total in totals.items()} | {"prompts": prompts}
+    means = {kind: total / weights for kind, total in totals.items()}
+    return means | {"prompts": prompts, "there": units[0]["there"]}
 
 
 def _rows(modality: Modality, scores: Scores) -> list[Row]:

@@ -53,6 +53,11 @@ class DecoderCall:
         """The call's arguments and their numbers of dimensions: calls with the same one stack prompts alike."""
         return tuple(f"{n}:{leaf.ndim if isinstance(leaf, Tensor) else ''}" for n, leaf in self.leaves().items())
 
+    @property
+    def tokens(self) -> list[str]:
+        """The arguments that are the token ids: layers look them up themselves, beside the embeddings."""
+        return [name for name, leaf in self.leaves().items() if same(leaf, self.input_ids)]
+
     def pictures(self, inputs: Mapping[str, Tensor]) -> list[str]:
         """The arguments that are the model's own float inputs, handed on: pixels that the decoder takes itself."""
         given = [value for value in inputs.values() if value.is_floating_point()]
@@ -114,6 +119,12 @@ class Path:
         """Raises `MismatchError` if the calls differ in anything that cannot be interpolated."""
         a, b = clean.leaves(), counterfactual.leaves()
         differing = [name for name in a.keys() | b.keys() if not same(a.get(name), b.get(name))]
+        if clean.tokens and set(clean.tokens) <= set(differing):
+            raise UnsupportedModel(
+                f"Layers of this model look up token ids themselves (decoder argument '{clean.tokens[0]}'), which cannot "
+                f"be interpolated. Expected layers that read embeddings alone: use contrasts that differ in their "
+                f"pictures, or another model."
+            )
         for name in differing:
             _require_float(name, a.get(name), b.get(name))
         inputs = [name for name in a if name.endswith(EMBEDDINGS) and a[name] is not None]

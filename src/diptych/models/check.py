@@ -129,6 +129,13 @@ def describe(subject: Subject) -> dict[str, str]:
         "attention": vlm.attention,
         "image prompt": f"{layout.length} positions, data {layout.data.start}–{layout.data.stop - 1}",
     }
+    if subject.calls[0].tokens:
+        found["token ids"] = "looked up by layers themselves: no attribution of texts, no ablation"
+    if vlm.sites.routed:
+        found["experts"] = (
+            f"neurons of routed experts in {len(vlm.sites.routed)} of {len(vlm.layers)} layers: which experts are chosen "
+            f"jumps along a path of inputs, so AP-IG is not complete however many steps it takes"
+        )
     if vlm.sites.unread:
         found["not read"] = f"{_placed(vlm.sites.unread)}: no nodes, so ablations refuse this model"
     return found

@@ -64,7 +64,7 @@ class Subject:
 
 
 def _sites_fire_once(claim: str, subject: Subject) -> ProofLine:
-    wrong = sum(count != 1 for count in subject.fired.values())
+    wrong = sum(count != len(site.parts) for site, count in subject.fired.items())
     return ProofLine(claim, wrong == 0, wrong, f"sites of {len(subject.fired)} that did not")
 
 

@@ -71,6 +71,8 @@ def judge(sites: Sites, proof: Proof) -> tuple[str, str]:
     parts = [f"no {OPERATIONS.get(claim, claim)}: {why}" for claim, why in proof.refused.items()]
     if sites.unread:
         parts.insert(0, proof.found["not read"])
+    if "token ids" in proof.found:
+        parts.append(f"token ids are {proof.found['token ids']}")
     routed = [site for site in sites.neurons if not site.there]
     experts = f"no neurons in {len(routed)} of {len(sites.neurons)} layers" if routed else ""
     return (IN_PART if parts else HEADS_ONLY if routed else PASSES), "; ".join(filter(None, [experts, *parts]))
@@ -79,7 +81,8 @@ def judge(sites: Sites, proof: Proof) -> tuple[str, str]:
 def _row(architecture: str, vlm: VLM, verdict: str, reason: str) -> Coverage:
     mixing = Counter(mixer.mixing for mixer in vlm.sites.mixers)
     layers = ", ".join(f"{count} {kind if kind != 'none' else 'without mixing'}" for kind, count in mixing.items())
-    sites = f"{_numbers(vlm.sites.heads)} heads, {_numbers(vlm.sites.neurons)} neurons"
+    experts = f" (experts in {len(vlm.sites.routed)} of {len(vlm.layers)} layers)" if vlm.sites.routed else ""
+    sites = f"{_numbers(vlm.sites.heads)} heads, {_numbers(vlm.sites.neurons)} neurons{experts}"
     return Coverage(architecture, type(vlm.model).__name__, layers, sites, vlm.attention, verdict, reason)
 
 

@@ -11,6 +11,7 @@ import torch
 from safetensors import SafetensorError
 
 from diptych.errors import InputError
+from diptych.models.digest import model_digest
 from diptych.models.processor import first_line, load_processor
 from diptych.models.random import RANDOM, build, parse, tiny_config
 from diptych.models.readable import require_decoder_only, supported_kernel
@@ -76,6 +77,7 @@ def load(
         options = {"revision": revision, "dtype": DTYPES[dtype], "device_map": device_map}
         config, model, processor = _pretrained(name, path, attention, options)
     vlm = VLM(model, processor, name=name, revision=revision, digest=config_digest(config))
+    vlm.digest = model_digest(vlm.digest, locate(name), getattr(vlm.model.config, "_commit_hash", None) or revision)
     if verify:
         from diptych.models.check import require_proof
 

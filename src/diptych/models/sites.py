@@ -2,12 +2,17 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from itertools import accumulate, pairwise
+from typing import Any
 
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
 from diptych.errors import UnsupportedModel
+from diptych.grid import PerLayer
+from diptych.models.experts import ExpertNodes, find_experts, has_nodes
+from diptych.models.site import Kind
+from diptych.models.site import Mixer as Mixer
+from diptych.models.site import Site as Site
 
 ATTENTION = ("self_attn", "cross_attn", "attention", "attn", "mixer")
 ATTENTION_OUT = ("o_proj", "out_proj", "wo", "dense", "c_proj", "output", "o")
@@ -16,53 +21,11 @@ RECURRENT = ("linear_attn", "conv", "short_conv", "mamba", "mixer", "self_attn")
 CONVOLUTIONS = ("conv", "conv1d")
 MLP = ("mlp", "feed_forward", "ffn", "mixer")
 MLP_OUT = ("down_proj", "w2", "fc2", "dense_4h_to_h", "wo", "c_proj")
+SHARED = ("shared_experts", "shared_expert")
 INNER_NORMS = ("inner_attn_ln", "ffn_layernorm", "attn_sub_norm", "ffn_sub_norm")
-EXPERTS = "experts"
+WIDTHS = ("v_head_dim", "head_dim", "head_v_dim")
 LAYERS = ("layers", "h", "block", "blocks")
 INNER_DECODERS = ("decoder", "model", "text_model", "language_model")
-
-Mixing = Literal["attention", "cross attention", "recurrence", "convolution", "none"]
-
-
-@dataclass(frozen=True, eq=False)
-class Site:
-    """The input of one layer's output projection (or of a norm before it): nodes of `width` numbers, per position.
-
-    `count` nodes per layer are in a grid, the same number for all layers of a model; this layer has `there` of them.
-    The others are never there: their values are zero, and no edit reaches them. A layer without such a projection has
-    no module and no nodes.
-    """
-
-    kind: Literal["heads", "neurons"]
-    layer: int
-    count: int
-    width: int
-    module: nn.Module | None = field(repr=False)
-    there: int
-
-    def nodes(self, flat: Tensor) -> Tensor:
-        """[batch, pos, there·width] → heads [batch, pos, count, d_head] or neurons [batch, pos, count]."""
-        if self.there < self.count:
-            flat = F.pad(flat, (0, (self.count - self.there) * self.width))
-        return flat.unflatten(-1, (self.count, self.width)) if self.kind == "heads" else flat
-
-    def flat(self, nodes: Tensor) -> Tensor:
-        """The inverse of `nodes`."""
-        flat = nodes.flatten(-2) if self.kind == "heads" else nodes
-        return flat[..., : self.there * self.width]
-
-    def nothing(self, like: Tensor) -> Tensor:
-        """The values of a site whose layer has no such nodes, or was not called: zeros, prompts and positions as in `like`."""
-        return like.new_zeros(*like.shape[:2], self.count, *([self.width] if self.kind == "heads" else []))
-
-
-@dataclass(frozen=True, eq=False)
-class Mixer:
-    """The part of a layer that moves information between positions, and how it does."""
-
-    layer: int
-    mixing: Mixing
-    module: nn.Module | None = field(repr=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,9 +45,21 @@ class Sites:
         return (site for site in (*self.heads, *self.neurons) if site.module is not None)
 
     @property
+    def there(self) -> tuple[PerLayer, PerLayer]:
+        """How many heads and how many neurons each layer has."""
+        return tuple(site.there for site in self.heads), tuple(site.there for site in self.neurons)
+
+    @property
     def unread(self) -> tuple[Mixer, ...]:
         """What mixes positions and has no nodes: an ablation leaves it running, a knockout cannot cut it."""
-        return tuple(mixer for mixer in self.mixers if mixer.mixing == "recurrence") + self.convolutions
+        pairs = zip(self.mixers, self.heads, strict=True)
+        recurrences = (mixer for mixer, site in pairs if mixer.mixing == "recurrence" and not site.there)
+        return (*recurrences, *self.convolutions)
+
+    @property
+    def routed(self) -> tuple[int, ...]:
+        """The layers whose neurons are those of routed experts: the choice of experts jumps along a path of inputs."""
+        return tuple(site.layer for site in self.neurons if isinstance(site.module, ExpertNodes))
 
 
 def find_sites(model: nn.Module) -> Sites:
@@ -102,7 +77,7 @@ def find_sites(model: nn.Module) -> Sites:
         )
     neurons = _aligned([_neuron_site(index, layer) for index, layer in enumerate(layers)])
     for mixer, site, layer in zip(mixers, neurons, layers, strict=True):
-        if mixer.mixing == "none" and not site.there and not _routed(layer):
+        if mixer.mixing == "none" and not site.there and not find_experts(layer):
             raise UnsupportedModel(
                 f"Layer {mixer.layer} ({type(layer).__name__}) has no attention or MLP output projection that diptych "
                 f"knows; it holds {_names(layer)}. Such a model cannot be read."
@@ -174,35 +149,70 @@ def _convolutions(mixer: Mixer, layer: nn.Module) -> list[Mixer]:
 
 
 def _head_site(mixer: Mixer) -> Site:
+    """The heads of attention, or of a recurrence that states how wide its heads are; a convolution has none."""
     attention = mixer.module
-    if attention is None or "attention" not in mixer.mixing:
-        return Site("heads", mixer.layer, 0, 0, None, 0)
+    width = next((w for w in (getattr(attention, name, None) for name in WIDTHS) if w), None)
+    if attention is None or (mixer.mixing == "recurrence" and width is None):
+        return _site("heads", mixer.layer, 0, 0, None)
     projection = _child(attention, ATTENTION_OUT)
     if projection is None:
         raise UnsupportedModel(
             f"Layer {mixer.layer}: {type(attention).__name__} has no attention output projection that diptych knows "
             f"({', '.join(ATTENTION_OUT)}); it holds {_names(attention)}."
         )
-    width = next(
-        (w for w in (getattr(attention, n, None) for n in ("v_head_dim", "head_dim", "head_v_dim")) if w), None
-    )
-    inputs = int(projection.in_features)  # type: ignore[arg-type]
+    inputs = _inputs(projection)
     if width is None or inputs % width:
         raise UnsupportedModel(
             f"Layer {mixer.layer}: attention output has {inputs} inputs and heads of width {width}; expected a multiple."
         )
-    count = inputs // width
-    return Site("heads", mixer.layer, count, width, _receiver(attention, projection), count)
+    receiver = _receiver(attention, projection)
+    if mixer.mixing == "recurrence":
+        receiver = _scan_norm(attention, inputs) or receiver
+    return _site("heads", mixer.layer, inputs // width, width, receiver)
 
 
 def _neuron_site(index: int, layer: nn.Module) -> Site:
-    """No neurons in a layer with routed experts: those are fused, and half an MLP would pass for a whole one."""
-    mlp = _child(layer, MLP) or layer
-    projection = _child(mlp, MLP_OUT)
-    if projection is None or _routed(layer):
-        return Site("neurons", index, 0, 1, None, 0)
-    inputs = int(projection.in_features)  # type: ignore[arg-type]
-    return Site("neurons", index, inputs, 1, _receiver(mlp, projection), inputs)
+    """The neurons of the MLP, or of routed experts and what is beside them; all of them, or none.
+
+    None where the experts cannot be read, and where several groups of experts share out the positions: half an MLP
+    would pass for a whole one.
+    """
+    routed = find_experts(layer)
+    if not routed:
+        return _joined(index, _receivers([_child(layer, MLP) or layer]))
+    path, experts = routed[0]
+    if len(routed) > 1 or not has_nodes(experts):
+        return _joined(index, [])
+    around = layer.get_submodule(path.rpartition(".")[0])
+    dense = _receivers([child for name, child in around.named_children() if name in (*MLP, *SHARED)])
+    return _joined(index, [ExpertNodes(experts), *dense])
+
+
+def _receivers(mlps: list[nn.Module]) -> list[nn.Module]:
+    """What takes the neurons of each MLP."""
+    found = [(mlp, _child(mlp, MLP_OUT)) for mlp in mlps]
+    return [_receiver(mlp, projection) for mlp, projection in found if projection is not None]
+
+
+def _joined(index: int, modules: list[nn.Module]) -> Site:
+    """One site of all the neurons that the modules take, in their order."""
+    stops = list(accumulate(map(_inputs, modules), initial=0))
+    parts = [
+        Site("neurons", index, 0, 1, module, stops[-1], start, stop)
+        for module, (start, stop) in zip(modules, pairwise(stops), strict=True)
+    ]
+    return replace(parts[0], beside=tuple(parts[1:])) if parts else _site("neurons", index, 0, 1, None)
+
+
+def _site(kind: Kind, layer: int, there: int, width: int, module: nn.Module | None) -> Site:
+    return Site(kind, layer, 0, width, module, there, 0, there)
+
+
+def _inputs(module: nn.Module) -> int:
+    """How many numbers per position a projection takes, or a norm over all of them."""
+    inputs: Any = getattr(module, "in_features", None)
+    weight: Any = getattr(module, "weight", None)
+    return int(inputs if inputs is not None else len(weight))
 
 
 def _receiver(parent: nn.Module, projection: nn.Module) -> nn.Module:
@@ -210,15 +220,22 @@ def _receiver(parent: nn.Module, projection: nn.Module) -> nn.Module:
     return _child(parent, INNER_NORMS) or projection
 
 
-def _routed(layer: nn.Module) -> bool:
-    return any(name.split(".")[-1] == EXPERTS for name, _ in layer.named_modules())
+def _scan_norm(recurrence: nn.Module, inputs: int) -> nn.Module | None:
+    """Mamba's norm over groups of heads; a norm of each head by itself leaves them apart."""
+    norm = _child(recurrence, ("norm",))
+    return norm if norm is not None and _inputs(norm) == inputs else None
 
 
 def _aligned(sites: Iterable[Site]) -> tuple[Site, ...]:
     """The sites with one count for all layers, and a width for those that have none."""
     found = tuple(sites)
     count, width = max(site.there for site in found), max(site.width for site in found)
-    return tuple(replace(site, count=count, width=site.width or width) for site in found)
+    return tuple(
+        replace(
+            site, count=count, width=site.width or width, beside=tuple(replace(b, count=count) for b in site.beside)
+        )
+        for site in found
+    )
 
 
 def _child(module: nn.Module, names: tuple[str, ...]) -> nn.Module | None:

@@ -14,6 +14,7 @@ from diptych.batch import Inputs
 from diptych.errors import ModelCheckFailed
 from diptych.models.calls import BatchDims, DecoderCall
 from diptych.models.entry import find_host, last_position, reach_decoder, replay, stopped_at, wanted
+from diptych.models.experts import plugged
 from diptych.models.hooks import hooks
 from diptych.models.knockout import Edit as Edit
 from diptych.models.knockout import blind, block, require_edges
@@ -32,7 +33,7 @@ class VLM:
     """A vision-language model seen through its sites.
 
     Weights are never changed and no hook outlives its context manager: with nothing open, `model` is plain Hugging Face.
-    `digest` identifies the configuration; grids carry it.
+    `digest` identifies the configuration and the weights; grids carry it.
     """
 
     model: "PreTrainedModel" = field(repr=False)
@@ -119,9 +120,9 @@ class VLM:
         """While open, a run's node values are kept, detached."""
         recording = Recording(self.sites)
 
-        def keep(site: Site) -> Edit:
+        def keep(part: Site) -> Edit:
             def look(live: Tensor) -> Tensor:
-                recording.values[site] = live.detach()
+                recording.seen[part] = live.detach()
                 return live
 
             return look
@@ -130,27 +131,17 @@ class VLM:
             return lambda module, args: recording.layers.add(index)
 
         layers = [layer.register_forward_pre_hook(called(index)) for index, layer in enumerate(self.layers)]
-        with hooks(*layers), self.edit_inputs({site: keep(site) for site in self.sites}):
+        with hooks(*layers), self._edit_parts({part: keep(part) for site in self.sites for part in site.parts}):
             yield recording
 
     @contextmanager
     def edit_inputs(self, edits: Mapping[Site, Edit]) -> Iterator[None]:
         """While open, each site's node values pass through its function ([batch, pos, head, d_head] or [batch, pos, neuron]).
 
-        A site whose layer has no such nodes is left alone.
+        A site whose layer has no such nodes is left alone. One made of parts calls its function for each of them, with
+        zeros for the nodes of the others.
         """
-
-        def hook(site: Site, edit: Edit) -> Callable[..., Any]:
-            def on_input(module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-                flat = (
-                    args[0] if args[0].ndim > 2 else args[0].unflatten(0, (self._ids.shape[0], -1))
-                )  # OPT joins prompts
-                return (site.flat(edit(site.nodes(flat))).view_as(args[0]), *args[1:])
-
-            return on_input
-
-        there = [(site.module, hook(site, edit)) for site, edit in edits.items() if site.module is not None]
-        with hooks(*(module.register_forward_pre_hook(function) for module, function in there)):
+        with self._edit_parts({part: edit for site, edit in edits.items() for part in site.parts}):
             yield
 
     @contextmanager
@@ -223,6 +214,22 @@ class VLM:
     def place(self, value: Tensor) -> Tensor:
         """An input on the model's device; pixels in its dtype."""
         return value.to(self.device, self.dtype) if value.is_floating_point() else value.to(self.device)
+
+    @contextmanager
+    def _edit_parts(self, edits: Mapping[Site, Edit]) -> Iterator[None]:
+        def hook(part: Site, edit: Edit) -> Callable[..., Any]:
+            def on_input(module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+                flat = args[0] if args[0].ndim > 2 else args[0].unflatten(0, (self._ids.shape[0], -1))  # OPT joins
+                return (part.flat(edit(part.nodes(flat))).reshape(args[0].shape), *args[1:])
+
+            return on_input
+
+        there = [(part.module, hook(part, edit)) for part, edit in edits.items() if part.module is not None]
+        with (
+            plugged(module for module, _ in there),
+            hooks(*(module.register_forward_pre_hook(function) for module, function in there)),
+        ):
+            yield
 
     def _placed(self, inputs: Inputs) -> tuple[nn.Module, dict[str, Tensor]]:
         """What to call with which tensors: the model with all of them; without a picture, the module that wants none."""

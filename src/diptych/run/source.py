@@ -1,6 +1,5 @@
 """Where a model comes from, and which weights it has: known without loading it."""
 
-import hashlib
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -10,11 +9,6 @@ from diptych.errors import InputError
 
 if TYPE_CHECKING:
     from diptych.models import VLM
-
-MODEL_FILES = {".json", ".jinja", ".txt", ".model", ".safetensors", ".bin"}
-DESCRIPTIONS = {"card.json", "curves.json"}  # of an organism; no number depends on them
-BLOCK = 2**18  # bytes
-BLOCKS = 256
 
 
 @dataclass(frozen=True)
@@ -53,12 +47,13 @@ class ModelSource:
     @cached_property
     def fingerprint(self) -> str:
         """The hub's commit, or a digest of the files in the folder, or of what a random model is made from."""
+        from diptych.models.digest import folder_digest
         from diptych.models.random import RANDOM, fingerprint
 
         if self.name.startswith(RANDOM):
             return fingerprint(self.name)
         folder = Path(self.place)
-        return _digest_of_folder(folder) if folder.is_dir() else _commit(self.name, self.revision)
+        return folder_digest(folder) if folder.is_dir() else _commit(self.name, self.revision)
 
 
 @lru_cache(maxsize=1)
@@ -83,24 +78,3 @@ def _commit(name: str, revision: str | None) -> str:
             f"of a folder with a config.json, or see `diptych models`."
         ) from error
     return Path(config).parent.name  # the cache keeps files under snapshots/<commit>/
-
-
-def _digest_of_folder(folder: Path) -> str:
-    digest = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
-        if path.suffix in MODEL_FILES and path.name not in DESCRIPTIONS:
-            digest.update(f"{path.name}:{path.stat().st_size}:".encode())
-            _add_blocks(digest, path)
-    return digest.hexdigest()[:12]
-
-
-def _add_blocks(digest: "hashlib._Hash", path: Path) -> None:
-    """The whole file up to 64 MiB; of a longer one, 256 evenly spaced blocks of 256 KiB.
-
-    So a checkpoint is recognised from 64 MiB per shard: training moves all weights, so any block shows it.
-    """
-    stride = max(BLOCK, path.stat().st_size // BLOCKS)
-    with path.open("rb") as file:
-        for start in range(0, path.stat().st_size, stride):
-            file.seek(start)
-            digest.update(file.read(BLOCK))
