@@ -65,8 +65,8 @@ class _Running:
 class Run:
     """A handle on one model and one task: `get` an experiment's result; inside experiments, `map` work over units.
 
-    `dtype`, `revision` and `device_map` are passed to the model's loader; `batch_size` is for experiments to read, and
-    changes no number.
+    `loading` is passed to the model's loader: `revision`, `dtype`, `device_map`, `offload_folder`, `quantisation`,
+    `attention`, `pixels` and `system` (see `diptych.load`). `batch_size` is for experiments to read, and changes no number.
     """
 
     def __init__(
@@ -75,20 +75,18 @@ class Run:
         task: Task,
         *,
         store: Store,
-        revision: str | None = None,
-        dtype: str = "float32",
-        device_map: str | None = None,
         progress: Progress | None = None,
         batch_size: int = 16,
         executor: Executor = in_process,
         load: "Callable[[ModelSource], VLM]" = load_model,
+        **loading: Any,
     ) -> None:
         if batch_size < 1:
             raise InputError(f"batch_size is {batch_size}; expected at least 1.")
         self.task = task
         self.store = store
         self.batch_size = batch_size
-        self.source = ModelSource(model, revision, dtype, device_map)
+        self.source = ModelSource(model, **loading)
         self._progress = progress or silent
         self._executor = executor
         self._load: Callable[[], VLM] = partial(load, self.source)
@@ -172,6 +170,7 @@ class Run:
             model=self.source.label,
             revision=self.source.fingerprint,
             dtype=self.source.dtype,
+            loaded=self.source.options,
             task=self.task.name,
             task_digest=self.task.digest(),
         )

@@ -1,0 +1,57 @@
+"""The pixel budget: how many pixels a picture may have before it becomes image tokens."""
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from diptych.errors import InputError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Pixels = tuple[int, int]
+"""Fewest and most pixels (width × height) of a picture."""
+
+
+def require_budget(pixels: Pixels) -> None:
+    """Raise `InputError` unless the budget is two numbers of pixels, the smaller first."""
+    low, high = pixels
+    if not 1 <= low <= high:
+        raise InputError(
+            f"The pixel budget is {low} to {high}; expected the fewest and the most pixels of a picture, such as "
+            f"(50176, 200704). Both are width × height."
+        )
+
+
+def set_budget(processor: Any, pixels: Pixels) -> None:
+    """Give the budget to an image processor that keeps one itself; pictures of others are resized by `fitted`."""
+    require_budget(pixels)
+    if keeps_budget(processor):
+        pictures = processor.image_processor
+        pictures.size = type(pictures.size)(shortest_edge=pixels[0], longest_edge=pixels[1])
+
+
+def keeps_budget(processor: Any) -> bool:
+    """Whether the image processor counts pixels, as Qwen2-VL's does: its "edges" are areas."""
+    known = getattr(getattr(processor, "image_processor", None), "valid_kwargs", None)
+    return {"min_pixels", "max_pixels"} <= set(getattr(known, "__annotations__", ()))
+
+
+def fitted(image: "Image", pixels: Pixels) -> "Image":
+    """The picture within the budget, its aspect ratio kept as well as whole pixels allow; itself if it is within."""
+    area = image.width * image.height
+    if pixels[0] <= area <= pixels[1]:
+        return image
+    scale = math.sqrt((pixels[1] if area > pixels[1] else pixels[0]) / area)
+    rounded = math.floor if area > pixels[1] else math.ceil
+    sides = [max(1, rounded(side * scale)) for side in image.size]
+    return image.resize((sides[0], sides[1]), resample=3)  # bicubic
+
+
+def described(processor: Any, pixels: Pixels | None) -> str:
+    """How large a picture may be: as it was asked for, and as the image processor says it."""
+    pictures = getattr(processor, "image_processor", None)
+    size = (pictures.to_dict().get("size") or {}) if hasattr(pictures, "to_dict") else {}
+    own = ", ".join(f"{key} {value}" for key, value in size.items() if value is not None) or "as given"
+    if pixels is None or keeps_budget(processor):
+        return own
+    return f"resized to {pixels[0]} to {pixels[1]} pixels, then {own}"
