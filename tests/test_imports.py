@@ -10,7 +10,7 @@ import pytest
 SOURCE = Path(__file__).parent.parent / "src" / "diptych"
 
 BASE = {"errors", "registry"}
-VALUES = {"items", "spans", "layout", "alignment", "locate", "grid", "activations", "metrics", "statistics", "result"}
+VALUES = {"raster", "items", "spans", "layout", "alignment", "locate", "grid", "activations", "metrics", "statistics", "result"}
 METHODS = {"attribution", "interventions", "faithfulness", "compare", "backpatch"}
 ONLY_VALUES = {"compare"}  # methods that compare circuits without a model
 
@@ -34,6 +34,7 @@ LATE = {("run", "models")}
 """Imports allowed inside functions and for type checkers only: a stored result is read without a model."""
 
 WITHOUT_TORCH = BASE | {
+    "raster",
     "items",
     "spans",
     "result",
