@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from diptych.run.progress import Progress, silent
 from diptych.run.serial import in_process
 from diptych.run.source import ModelSource, load_model
 from diptych.run.store import Folder, Store
-from diptych.run.unit import Executor, Unit, Values, Work
+from diptych.run.unit import AT_ONCE, Executor, Unit, Values, Work
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -50,6 +50,16 @@ class _Running:
     plain: Mapping[str, Any]
     inputs: list[dict[str, str]] = field(default_factory=list)
     maps: set[str] = field(default_factory=set)
+    at_once: list[int] = field(default_factory=list)
+
+    def shortage(self, batch_size: int) -> list[str]:
+        """A note if memory was too short for some batches."""
+        if not self.at_once:
+            return []
+        return [
+            f"Memory was too short for batches of {batch_size}: in {len(self.at_once)} of them no more than "
+            f"{min(self.at_once)} prompts were done at once. The numbers do not depend on it."
+        ]
 
     def require_unchanged(self) -> None:
         """Raise `InputError` if a file that a parameter names has another text now: what follows may be of either."""
@@ -144,7 +154,10 @@ class Run:
                 running.folder.add_unit(name, other.id, values)
                 waiting.discard(other.id)
                 self._progress(stage, len(listed) - len(waiting), len(listed))
-            yield unit, running.folder.unit(name, unit.id)
+            values = running.folder.unit(name, unit.id)
+            if (at_once := values.pop(AT_ONCE, None)) is not None:
+                running.at_once.append(int(at_once))
+            yield unit, values
 
     def _compute(self, running: _Running, identity: Identity, values: Mapping[str, Any]) -> Result:
         self._stack.append(running)
@@ -157,7 +170,8 @@ class Run:
                 f"Experiment '{running.experiment.name}' returned {type(finding).__name__}; expected `diptych.run.Finding`."
             )
         running.require_unchanged()
-        result = finding.as_result({**identity.to_json(), "inputs": running.inputs})
+        noted = replace(finding, notes=[*finding.notes, *running.shortage(self.batch_size)])
+        result = noted.as_result({**identity.to_json(), "inputs": running.inputs})
         return running.folder.finish(result, finding.grids)
 
     def _identify(self, experiment: Experiment, parameters: Mapping[str, Any]) -> Identity:
