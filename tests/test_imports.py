@@ -27,7 +27,7 @@ LOWER = {
     "experiments": BASE | VALUES | {"tasks", "models", "batch", "run"} | METHODS,
     "report": {"errors", "result"},
 }
-TOP = {"cli", "__main__", "__init__"}
+TOP = {"cli", "cli_check", "cli_options", "__main__", "__init__"}
 """May import everything."""
 
 LATE = {("run", "models")}
@@ -43,6 +43,8 @@ WITHOUT_TORCH = BASE | {
     "run",
     "report",
     "cli",
+    "cli_check",
+    "cli_options",
     "__main__",
     "__init__",
 }
