@@ -67,24 +67,24 @@ def unhurried(open_run: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[s
 def test_numbers_are_the_same_in_batches_that_shrank_and_the_result_says_so(
     name: str, open_run: Any, unhurried: dict[str, Result], tmp_path: Path
 ) -> None:
-    with room_for(2):
+    with room_for(1):
         found = open_run(tmp_path).get(name, **CASES[name])
 
     expected = unhurried[name]
-    assert "no more than 2 prompts were done at once" in found.notes[-1]
+    assert "of them were done in parts, the smallest of 1." in found.notes[-1]
     assert not any("Memory" in note for note in expected.notes)
     assert found.identity["digest"] == expected.identity["digest"]
     assert len(found.rows) == len(expected.rows) > 0
     for row, other in zip(found.rows, expected.rows, strict=True):
         assert row.keys() == other.keys()
         for key, value in other.items():
-            close = pytest.approx(value, rel=1e-4, abs=1e-5, nan_ok=True) if isinstance(value, float) else value
+            close = pytest.approx(value, rel=1e-3, abs=1e-4, nan_ok=True) if isinstance(value, float) else value
             assert row[key] == close
 
 
 def test_the_scores_of_a_batch_that_shrank_are_those_of_the_whole(open_run: Any, tmp_path: Path) -> None:
     grids = []
-    for prompts in (2, 8):
+    for prompts in (1, 8):
         run = open_run(tmp_path / str(prompts))
         with room_for(prompts):
             grids.append(run.grids(run.get("discover", **CASES["discover"])))

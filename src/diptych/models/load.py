@@ -143,7 +143,8 @@ def _pretrained(name: str, attention: str, options: dict[str, Any], quantisation
         ) from error
     _require_all_weights(name, found)
     made = processor or load_processor(path, config, revision=revision)
-    commit = getattr(config, "_commit_hash", None) or revision  # of the hub; a folder has none
+    config_file = transformers.utils.hub.cached_file(path, "config.json", revision=revision)
+    commit = transformers.utils.hub.extract_commit_hash(config_file, None)  # of the hub's cache; a folder has none
     return VLM(model, made, name=name, revision=commit, digest=config_digest(config, quantisation))
 
 

@@ -37,14 +37,20 @@ def keeps_budget(processor: Any) -> bool:
 
 
 def fitted(image: "Image", pixels: Pixels) -> "Image":
-    """The picture within the budget, its aspect ratio kept as well as whole pixels allow; itself if it is within."""
+    """The picture within the budget, its aspect ratio kept as well as whole pixels allow; itself if it is within.
+
+    Where no whole number of pixels lies between both ends, it has fewer than asked for, never more.
+    """
+    low, high = pixels
     area = image.width * image.height
-    if pixels[0] <= area <= pixels[1]:
+    if low <= area <= high:
         return image
-    scale = math.sqrt((pixels[1] if area > pixels[1] else pixels[0]) / area)
-    rounded = math.floor if area > pixels[1] else math.ceil
-    sides = [max(1, rounded(side * scale)) for side in image.size]
-    return image.resize((sides[0], sides[1]), resample=3)  # bicubic
+    scale = math.sqrt((high if area > high else low) / area)
+    width, height = (max(1, math.ceil(side * scale)) for side in image.size)
+    if width * height > high:
+        width, height = (max(1, math.floor(side * scale)) for side in image.size)
+    longest = high // min(width, height)  # of a picture that is one pixel wide
+    return image.resize((min(width, longest), min(height, longest)), resample=3)  # bicubic
 
 
 def described(processor: Any, pixels: Pixels | None) -> str:

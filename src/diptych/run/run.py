@@ -57,8 +57,8 @@ class _Running:
         if not self.at_once:
             return []
         return [
-            f"Memory was too short for batches of {batch_size}: in {len(self.at_once)} of them no more than "
-            f"{min(self.at_once)} prompts were done at once. The numbers do not depend on it."
+            f"Memory was too short for batches of {batch_size}: {len(self.at_once)} of them were done in parts, the "
+            f"smallest of {min(self.at_once)}. The numbers do not depend on it."
         ]
 
     def require_unchanged(self) -> None:
