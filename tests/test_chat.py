@@ -165,7 +165,10 @@ def test_several_pictures_change_the_digest_of_a_task() -> None:
     def task(*pictures: Noise) -> Task:
         return Task("t", 1, (replace(item(3), image=pictures),), ("3",))
 
-    assert len({task(Noise("1")).digest(), task(Noise("1"), Noise("2")).digest(), task(Noise("2"), Noise("1")).digest()}) == 3
+    assert (
+        len({task(Noise("1")).digest(), task(Noise("1"), Noise("2")).digest(), task(Noise("2"), Noise("1")).digest()})
+        == 3
+    )
 
 
 def test_an_image_panel_of_no_pictures_is_refused() -> None:

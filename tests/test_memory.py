@@ -105,7 +105,10 @@ def test_a_stored_unit_tells_again_that_it_shrank(open_run: Any, tmp_path: Path)
 
 def test_a_prompt_that_does_not_fit_alone_is_refused_with_what_to_do(open_run: Any, tmp_path: Path) -> None:
     # the first thing that is run is a capture, which stops before the layers
-    with room_for(0), pytest.raises(InputError, match="single prompt does not fit into memory: .*quantisation or pixel"):
+    with (
+        room_for(0),
+        pytest.raises(InputError, match="single prompt does not fit into memory: .*quantisation or pixel"),
+    ):
         Halving(lambda vlm, payload: {"n": torch.empty(10**15)}, Along(0))(tiny("qwen2_vl"), (0, [1, 2, 3]))
 
 

@@ -70,10 +70,27 @@ def test_a_digest_is_twelve_hex_digits_that_do_not_depend_on_the_order_of_parame
 
 @pytest.mark.parametrize(
     "field",
-    ["experiment", "version", "uses", "code", "parameters", "model", "revision", "dtype", "loaded", "task", "task_digest"],
+    [
+        "experiment",
+        "version",
+        "uses",
+        "code",
+        "parameters",
+        "model",
+        "revision",
+        "dtype",
+        "loaded",
+        "task",
+        "task_digest",
+    ],
 )
 def test_every_field_of_an_identity_counts(field: str) -> None:
-    other: Any = {"version": 2, "uses": {"accuracy": 1}, "parameters": {"modality": "image"}, "loaded": {"attention": "eager"}}.get(field, "other")
+    other: Any = {
+        "version": 2,
+        "uses": {"accuracy": 1},
+        "parameters": {"modality": "image"},
+        "loaded": {"attention": "eager"},
+    }.get(field, "other")
 
     assert make_identity(**{field: other}).digest != make_identity().digest
 

@@ -72,7 +72,9 @@ def find_answers(vlm: VLM, task: Task) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def answer_items(vlm: VLM, payload: tuple[int, Sequence[Item]], *, modality: Modality, answers: AnswerTokens) -> dict[str, Tensor]:
+def answer_items(
+    vlm: VLM, payload: tuple[int, Sequence[Item]], *, modality: Modality, answers: AnswerTokens
+) -> dict[str, Tensor]:
     """Per item: whether the answer wins among the answer set, its probability, the winner, and where the data lies.
 
     `layouts`: as lines of JSON; `forms`: numbers of the pictures' forms.

@@ -228,7 +228,8 @@ def _process(vlm: VLM, item: Item, rendered: str, pictures: list[Any]) -> Inputs
             f"The processor of {vlm.name} refuses the prompt of item '{item.id}' with {len(pictures)} pictures: "
             f"{first_line(error)} Expected one place per picture in what the chat template writes."
         ) from error
-    return {name: value for name, value in found.items() if isinstance(value, Tensor)}
+    # PaliGemma's processor adds labels for training, with which the model wants logits of all positions
+    return {name: value for name, value in found.items() if isinstance(value, Tensor) and name != "labels"}
 
 
 def _special(vlm: VLM, rendered: str) -> bool:

@@ -23,7 +23,7 @@ from diptych.models.vlm import VLM
 ORGANISM = "organism/"
 LOADING_ERRORS = (OSError, ValueError, RuntimeError, ImportError, SafetensorError, AssertionError)
 """What Hugging Face and torch raise for a model that cannot be had; the last one for a CUDA that is not there."""
-DTYPES = {
+DTYPES: dict[str, Any] = {
     "float32": torch.float32,
     "float64": torch.float64,
     "bfloat16": torch.bfloat16,

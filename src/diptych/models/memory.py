@@ -39,4 +39,3 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory ran out, on an accelerator or on the CPU."""
     on_cpu = "DefaultCPUAllocator: can't allocate memory" in str(error) or "not enough memory" in str(error)
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or on_cpu
-

@@ -55,7 +55,7 @@ def fitted(image: "Image", pixels: Pixels) -> "Image":
 
 def described(processor: Any, pixels: Pixels | None) -> str:
     """How large a picture may be: as it was asked for, and as the image processor says it."""
-    pictures = getattr(processor, "image_processor", None)
+    pictures: Any = getattr(processor, "image_processor", None)
     size = (pictures.to_dict().get("size") or {}) if hasattr(pictures, "to_dict") else {}
     own = ", ".join(f"{key} {value}" for key, value in size.items() if value is not None) or "as given"
     if pixels is None or keeps_budget(processor):

@@ -108,8 +108,8 @@ def _without_torchvision(path: str, config: Any, revision: str | None) -> Any:
 
 def _class_name(path: str, config: Any, revision: str | None) -> str:
     """The name of the processor class: as the checkpoint says it, else that of the architecture."""
-    from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
-    from transformers.utils import cached_file
+    from transformers.models.auto.auto_mappings import PROCESSOR_MAPPING_NAMES
+    from transformers.utils.hub import cached_file
 
     for file in ("processor_config.json", "preprocessor_config.json", "tokenizer_config.json"):
         found = cached_file(path, file, revision=revision, _raise_exceptions_for_missing_entries=False)
@@ -123,7 +123,9 @@ def _class_name(path: str, config: Any, revision: str | None) -> str:
 
 def _advice(path: str, error: Exception) -> str:
     missing = "torchvision" in str(error).lower()
-    what = "needs the package torchvision, which is not installed" if missing else f"cannot be made: {first_line(error)}"
+    what = (
+        "needs the package torchvision, which is not installed" if missing else f"cannot be made: {first_line(error)}"
+    )
     install = "Install it (`pip install torchvision`)" if missing else "Install what is missing"
     return (
         f"The processor of '{path}' {what}. {install}, or give a processor of your own, `load(..., processor=...)`: "
