@@ -169,8 +169,8 @@ class Run:
             raise InputError(
                 f"Experiment '{running.experiment.name}' returned {type(finding).__name__}; expected `diptych.run.Finding`."
             )
-        running.require_unchanged()
         noted = replace(finding, notes=[*finding.notes, *running.shortage(self.batch_size)])
+        running.require_unchanged()
         result = noted.as_result({**identity.to_json(), "inputs": running.inputs})
         return running.folder.finish(result, finding.grids)
 

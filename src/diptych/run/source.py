@@ -36,6 +36,7 @@ class ModelSource:
         require_quantisation(self.quantisation)
         if self.pixels is not None:
             require_budget(self.pixels)
+            object.__setattr__(self, "pixels", tuple(self.pixels))  # from YAML and JSON it comes as a list
 
     @property
     def options(self) -> dict[str, Any]:
