@@ -10,7 +10,19 @@ import pytest
 SOURCE = Path(__file__).parent.parent / "src" / "diptych"
 
 BASE = {"errors", "registry"}
-VALUES = {"raster", "items", "spans", "layout", "alignment", "locate", "grid", "activations", "metrics", "statistics", "result"}
+VALUES = {
+    "raster",
+    "items",
+    "spans",
+    "layout",
+    "alignment",
+    "locate",
+    "grid",
+    "activations",
+    "metrics",
+    "statistics",
+    "result",
+}
 METHODS = {"attribution", "interventions", "faithfulness", "compare", "backpatch"}
 ONLY_VALUES = {"compare"}  # methods that compare circuits without a model
 

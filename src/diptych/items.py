@@ -121,14 +121,18 @@ class Item:
         if self.text is None and self.image is None:
             raise InputError(f"Item '{self.id}' has neither text nor image. Give at least one panel.")
         if self.image == ():
-            raise InputError(f"Item '{self.id}' has an image panel of no pictures. Give some, or None for no such panel.")
+            raise InputError(
+                f"Item '{self.id}' has an image panel of no pictures. Give some, or None for no such panel."
+            )
         for name in ("text", "query", "answer"):
             _refuse_control_characters(self.id, name, getattr(self, name) or "")
         require_ranges(self.id, self.spans, {"text": self.text, "query": self.query})
         if min(self.cells) < 1:
             raise InputError(f"Item '{self.id}' has {self.cells} cells; expected at least 1 row and 1 column.")
         if self.cells != (1, 1) and len(self.pictures) > 1:
-            raise InputError(f"Item '{self.id}' has {len(self.pictures)} pictures and cells, which are parts of one picture.")
+            raise InputError(
+                f"Item '{self.id}' has {len(self.pictures)} pictures and cells, which are parts of one picture."
+            )
         if not self.cluster:
             object.__setattr__(self, "cluster", self.id)
 
