@@ -20,6 +20,7 @@ RUN = "src/diptych/run/run.py"
 SOURCE = "src/diptych/run/source.py"
 STORE = "src/diptych/run/store.py"
 CLI = "src/diptych/cli.py"
+CHECK = "src/diptych/cli_check.py"
 
 MUTATIONS: tuple[Mutation, ...] = (
     # registry: found by file name, private modules hidden, users' files apart from Python's
@@ -59,17 +60,17 @@ MUTATIONS: tuple[Mutation, ...] = (
     (RUN, "                running.require_unchanged()\n", "", "tests/test_run.py::test_nothing_is_stored_once_a_file_that_a_parameter_names_is_edited[2-units1]"),
     (RUN, "        running.require_unchanged()\n        result", "        result", "tests/test_run.py::test_nothing_is_stored_once_a_file_that_a_parameter_names_is_edited[4-units2]"),
     (SOURCE, "if self.dtype not in DTYPES:", "if False:", "tests/test_run.py::test_an_unknown_dtype_is_refused_before_anything_is_written"),
-    (SOURCE, "if self.revision is not None and", "if self.dtype is None and", "tests/test_run.py::test_a_revision_of_a_folder_is_refused"),
+    (SOURCE, "require_hub(self.name, self.revision)", "require_hub(self.name, None)", "tests/test_run.py::test_a_revision_of_a_folder_is_refused"),
     (STORE, "        except OSError as error:\n            raise StoreError(\n                f\"Runs", "        except KeyError as error:\n            raise StoreError(\n                f\"Runs", "tests/test_store.py::test_a_file_is_no_store"),
     # the command line
     (CLI, "except TypeError as error:", "except KeyError as error:", "tests/test_cli.py::test_bad_input_is_a_message_and_status_two"),
     (CLI, "if twice:", "if False:", "tests/test_cli.py::test_bad_input_is_a_message_and_status_two"),
-    (CLI, "    source = ModelSource(model, revision, dtype, device_map)", "    source = ModelSource(model, None, dtype, device_map)", "tests/test_cli.py::test_bad_input_is_a_message_and_status_two"),
+    (CHECK, "        revision=revision,", "        revision=None,", "tests/test_cli.py::test_bad_input_is_a_message_and_status_two"),
     (CLI, 'help="The page to write.", dir_okay=False', 'help="The page to write."', "tests/test_cli.py::test_a_report_is_not_written_over_a_folder"),
     (CLI, "for key, parameter in experiment.parameters().items()]", "for key, parameter in ()]", "tests/test_cli.py::test_experiments_are_listed_with_their_parameters_and_defaults"),
     (CLI, "A name (see `diptych experiments`), or", "A name, or", "tests/test_cli.py::test_help_names_the_lists_of_what_can_be_run"),
     # pictures
-    (ITEMS, 'image.convert("RGB")', "image.copy()", "tests/test_pictures.py::test_a_picture_of_any_mode_opens_as_rgb"),
+    (ITEMS, "as_rgb(image)", "image.copy()", "tests/test_pictures.py::test_a_picture_of_any_mode_opens_as_rgb"),
     (ITEMS, "except Exception as error:", "except SyntaxError as error:", "tests/test_pictures.py::test_a_missing_picture_is_named"),
     (ITEMS, "except Exception as error:", "except FileNotFoundError as error:", "tests/test_pictures.py::test_a_file_that_is_no_picture_is_named"),
     (ITEMS, "except Exception as error:", "except SyntaxError as error:", "tests/test_pictures.py::test_a_picture_cut_short_is_named"),

@@ -10,7 +10,19 @@ import pytest
 SOURCE = Path(__file__).parent.parent / "src" / "diptych"
 
 BASE = {"errors", "registry"}
-VALUES = {"items", "spans", "layout", "alignment", "locate", "grid", "activations", "metrics", "statistics", "result"}
+VALUES = {
+    "raster",
+    "items",
+    "spans",
+    "layout",
+    "alignment",
+    "locate",
+    "grid",
+    "activations",
+    "metrics",
+    "statistics",
+    "result",
+}
 METHODS = {"attribution", "interventions", "faithfulness", "compare", "backpatch"}
 ONLY_VALUES = {"compare"}  # methods that compare circuits without a model
 
@@ -27,13 +39,14 @@ LOWER = {
     "experiments": BASE | VALUES | {"tasks", "models", "batch", "run"} | METHODS,
     "report": {"errors", "result"},
 }
-TOP = {"cli", "__main__", "__init__"}
+TOP = {"cli", "cli_check", "cli_options", "__main__", "__init__"}
 """May import everything."""
 
 LATE = {("run", "models")}
 """Imports allowed inside functions and for type checkers only: a stored result is read without a model."""
 
 WITHOUT_TORCH = BASE | {
+    "raster",
     "items",
     "spans",
     "result",
@@ -42,6 +55,8 @@ WITHOUT_TORCH = BASE | {
     "run",
     "report",
     "cli",
+    "cli_check",
+    "cli_options",
     "__main__",
     "__init__",
 }

@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+from transformers.models.qwen2_vl.processing_qwen2_vl import Qwen2VLProcessor
 
 from diptych.attribution.ap import ap
 from diptych.backpatch import back_patch, cells
@@ -22,7 +23,7 @@ from diptych.interventions import run_circuits
 from diptych.items import Contrast, Drawing, Item, Task
 from diptych.metrics import correct, logit_diff
 from diptych.models.encode import collate, encode, encode_item
-from diptych.models.processor import PLAIN
+from diptych.models.processor import without_films
 from diptych.models.vlm import VLM
 from diptych.run import Run, Store
 from prompts import Noise, answers
@@ -38,7 +39,8 @@ def sized(dtype: torch.dtype = torch.float32) -> VLM:
     """The tiny Qwen2-VL with a processor that keeps pictures of up to 64 × 64 pixels as large as they are."""
     vlm = tiny("qwen2_vl", dtype=dtype)
     pictures = Qwen2VLImageProcessorPil(patch_size=8, merge_size=2, min_pixels=32 * 32, max_pixels=64 * 64)
-    processor = PLAIN["qwen2_vl_vision"](pictures, tokenizer("qwen2_vl"), vlm.model.config)
+    words = tokenizer("qwen2_vl")
+    processor = without_films(Qwen2VLProcessor)(pictures, words, chat_template=words.chat_template)
     return VLM(vlm.model, processor, name="tiny/sized", digest=vlm.digest)
 
 

@@ -29,6 +29,7 @@ def make_identity(**changes: Any) -> Identity:
         model="organism/qwen2vl",
         revision="0123456789ab",
         dtype="float32",
+        loaded={"attention": "sdpa"},
         task="counting",
         task_digest="ba9876543210",
     )
@@ -69,10 +70,27 @@ def test_a_digest_is_twelve_hex_digits_that_do_not_depend_on_the_order_of_parame
 
 @pytest.mark.parametrize(
     "field",
-    ["experiment", "version", "uses", "code", "parameters", "model", "revision", "dtype", "task", "task_digest"],
+    [
+        "experiment",
+        "version",
+        "uses",
+        "code",
+        "parameters",
+        "model",
+        "revision",
+        "dtype",
+        "loaded",
+        "task",
+        "task_digest",
+    ],
 )
 def test_every_field_of_an_identity_counts(field: str) -> None:
-    other: Any = {"version": 2, "uses": {"accuracy": 1}, "parameters": {"modality": "image"}}.get(field, "other")
+    other: Any = {
+        "version": 2,
+        "uses": {"accuracy": 1},
+        "parameters": {"modality": "image"},
+        "loaded": {"attention": "eager"},
+    }.get(field, "other")
 
     assert make_identity(**{field: other}).digest != make_identity().digest
 

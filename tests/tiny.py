@@ -13,8 +13,9 @@ from transformers.models.gemma3.image_processing_pil_gemma3 import Gemma3ImagePr
 from transformers.models.gemma3.processing_gemma3 import Gemma3Processor
 from transformers.models.pixtral.image_processing_pil_pixtral import PixtralImageProcessorPil
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+from transformers.models.qwen2_vl.processing_qwen2_vl import Qwen2VLProcessor
 
-from diptych.models.processor import PLAIN
+from diptych.models.processor import PLAIN, without_films
 from diptych.models.vlm import VLM
 
 FAMILIES = ("qwen2_vl", "llava", "gemma3")
@@ -26,6 +27,7 @@ MARKS = {
     "llava": ["[INST]", "[/INST]", "[IMG]", "[IMG_BREAK]", "[IMG_END]"],
     "gemma3": ["<start_of_turn>", "<end_of_turn>", "<start_of_image>", "<end_of_image>", "<image_soft_token>"],
 }
+FILM = "<|video_pad|>"  # Qwen2-VL's processor counts it in every prompt
 IMAGE_ROLES = ("boi_token", "eoi_token", "image_token")
 IMAGE_MARK = {
     "qwen2_vl": "<|vision_start|><|image_pad|><|vision_end|>",
@@ -68,7 +70,7 @@ def _template(family: str) -> str:
 @cache
 def tokenizer(family: str) -> PreTrainedTokenizerFast:
     """A word-level tokenizer with the family's image marks and a chat template."""
-    vocabulary = {word: index for index, word in enumerate(SPECIAL + MARKS[family] + WORDS)}
+    vocabulary = {word: index for index, word in enumerate([*SPECIAL, *MARKS[family], *WORDS, FILM])}
     words = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     words.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Split("?", "isolated")]
@@ -136,12 +138,11 @@ def _config(family: str) -> dict:
 def _processor(family: str, config: object) -> object:
     words = tokenizer(family)
     if family == "qwen2_vl":
-        return PLAIN["qwen2_vl_vision"](
-            Qwen2VLImageProcessorPil(patch_size=8, merge_size=2, min_pixels=32 * 32, max_pixels=32 * 32), words, config
-        )
+        pictures = Qwen2VLImageProcessorPil(patch_size=8, merge_size=2, min_pixels=32 * 32, max_pixels=32 * 32)
+        return without_films(Qwen2VLProcessor)(pictures, words, chat_template=words.chat_template)
     if family == "llava":
         pictures = PixtralImageProcessorPil(size={"longest_edge": 32}, patch_size={"height": 8, "width": 8})
-        return PLAIN["pixtral"](pictures, words, config)
+        return PLAIN["PixtralProcessor"](pictures, words, config)
     pictures = Gemma3ImageProcessorPil(size={"height": 32, "width": 32})
     return Gemma3Processor(
         image_processor=pictures, tokenizer=words, chat_template=words.chat_template, image_seq_length=4

@@ -14,6 +14,19 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from diptych.cli_check import check, print_card
+from diptych.cli_options import (
+    Attention,
+    DeviceMap,
+    Dtype,
+    Model,
+    OffloadFolder,
+    PixelBudget,
+    Quantisation,
+    Revision,
+    System,
+    pixel_budget,
+)
 from diptych.errors import DiptychError, InputError
 from diptych.experiments import DEMO, DEMO_TASKS
 from diptych.registry import find, names
@@ -29,10 +42,7 @@ app = typer.Typer(
     help="How does a vision-language model do the same task from text and from an image?",
 )
 
-Model = Annotated[str, typer.Option(help="A shipped organism, a Hugging Face id, or the path of a folder.")]
-Dtype = Annotated[str, typer.Option(help="float32, bfloat16, float16 or float64.")]
-Revision = Annotated[str | None, typer.Option(help="Commit or branch of a Hugging Face model.")]
-DeviceMap = Annotated[str | None, typer.Option(help="Where the model goes, such as cuda or auto.")]
+app.command()(check)
 
 
 def main() -> None:
@@ -79,7 +89,12 @@ def run(
     runs: Annotated[Path, typer.Option(help="Folder for the runs.")] = Path("runs"),
     dtype: Dtype = "float32",
     device_map: DeviceMap = None,
+    offload_folder: OffloadFolder = None,
     revision: Revision = None,
+    quantisation: Quantisation = None,
+    attention: Attention = "sdpa",
+    pixels: PixelBudget = None,
+    system: System = None,
     batch_size: Annotated[int, typer.Option(help="Prompts per forward pass.")] = 16,
 ) -> None:
     """Run one experiment, or read its stored result."""
@@ -90,7 +105,12 @@ def run(
         options: dict[str, Any] = {
             "dtype": dtype,
             "device_map": device_map,
+            "offload_folder": offload_folder,
             "revision": revision,
+            "quantisation": quantisation,
+            "attention": attention,
+            "pixels": pixel_budget(pixels),
+            "system": system,
             "batch_size": batch_size,
         }
         handle = Run(model, _task(task), store=Store(runs), progress=for_terminal(), **options)
@@ -119,40 +139,12 @@ def report(
 
 
 @app.command()
-def check(
-    model: Annotated[str, typer.Argument(help="A shipped organism, a Hugging Face id, or the path of a folder.")],
-    dtype: Dtype = "float32",
-    device_map: DeviceMap = None,
-    revision: Revision = None,
-) -> None:
-    """Prove that a model is read rightly, line by line; exits with status 1 if a line fails."""
-    from diptych.models import load, organisms, prove
-    from diptych.run.source import ModelSource
-
-    source = ModelSource(model, revision, dtype, device_map)  # refuses what cannot be asked of this model
-    proof = prove(load(source.name, revision=revision, dtype=dtype, device_map=device_map, verify=False))
-    found = Table("part", "found in the model")
-    for part, text in proof.found.items():
-        found.add_row(part, text)
-    lines = Table("claim", "holds", "number", "which is")
-    for line in proof.lines:
-        lines.add_row(line.name, "yes" if line.passed else "NO", f"{line.value:.3g}", line.detail)
-    for table in (found, lines):
-        Console(markup=False).print(table)
-    if model in organisms():
-        _print_card(model, organisms()[model])
-    if not proof.passed:
-        print(f"diptych: {model} is not read rightly; numbers from it would be wrong.", file=sys.stderr)
-        raise typer.Exit(1)
-
-
-@app.command()
 def models() -> None:
     """List the small models that come with diptych, with their accuracies on held-out items."""
     from diptych.models import organisms
 
     for name, folder in organisms().items():
-        _print_card(name, folder)
+        print_card(name, folder)
     print(
         "Any image-text-to-text model of Hugging Face can be named too; `diptych check ID` tells whether it is read rightly."
     )
@@ -248,13 +240,3 @@ def _shown(default: Any) -> str:
 
 def _first_line(function: Callable[..., Any]) -> str:
     return (function.__doc__ or "").strip().partition("\n")[0]
-
-
-def _print_card(name: str, folder: Path) -> None:
-    """The accuracies in an organism's card: a row per task, a column per panel."""
-    accuracies = json.loads((folder / "card.json").read_text(encoding="utf-8"))["accuracy"]
-    kinds = list(dict.fromkeys(kind for row in accuracies.values() for kind in row))
-    table = Table("task", *kinds, title=f"{name}: accuracy", title_justify="left")
-    for task, row in accuracies.items():
-        table.add_row(task, *(f"{row[kind]:.4g}" if kind in row else "" for kind in kinds))
-    Console(markup=False).print(table)

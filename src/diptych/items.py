@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from diptych.errors import InputError
+from diptych.raster import as_rgb
 from diptych.registry import source_digest
 from diptych.spans import NamedRange, require_ranges
 
@@ -47,7 +48,7 @@ class ImageFile:
 
         try:
             with Image.open(self.path) as image:
-                return image.convert("RGB")
+                return as_rgb(image)
         except Exception as error:  # of a damaged file: OSError, SyntaxError, ValueError, or Pillow's own
             raise InputError(
                 f"Image '{self.path}' cannot be opened: {error}. "
@@ -95,7 +96,7 @@ class Drawing:
 class Item:
     """One question in up to two panels.
 
-    `text` holds the data as text, `image` the same data as a picture; an item with both is *paired*.
+    `text` holds the data as text, `image` the same data as a picture or several; an item with both is *paired*.
     `query` follows the data in either panel. Counterfactuals share the item's `group` (the question template);
     items of one `cluster` (entity, scene) share a split and are resampled together. `spans` names parts of the text and
     the query by their characters; `cells` cuts the picture into rows × columns of spans (guide: positions).
@@ -103,7 +104,7 @@ class Item:
 
     id: str
     text: str | None
-    image: Picture | None
+    image: "Picture | tuple[Picture, ...] | None"
     query: str
     answer: str
     group: str = ""
@@ -119,17 +120,32 @@ class Item:
                 )
         if self.text is None and self.image is None:
             raise InputError(f"Item '{self.id}' has neither text nor image. Give at least one panel.")
+        if self.image == ():
+            raise InputError(
+                f"Item '{self.id}' has an image panel of no pictures. Give some, or None for no such panel."
+            )
         for name in ("text", "query", "answer"):
             _refuse_control_characters(self.id, name, getattr(self, name) or "")
         require_ranges(self.id, self.spans, {"text": self.text, "query": self.query})
         if min(self.cells) < 1:
             raise InputError(f"Item '{self.id}' has {self.cells} cells; expected at least 1 row and 1 column.")
+        if self.cells != (1, 1) and len(self.pictures) > 1:
+            raise InputError(
+                f"Item '{self.id}' has {len(self.pictures)} pictures and cells, which are parts of one picture."
+            )
         if not self.cluster:
             object.__setattr__(self, "cluster", self.id)
 
     @property
     def paired(self) -> bool:
         return self.text is not None and self.image is not None
+
+    @property
+    def pictures(self) -> tuple[Picture, ...]:
+        """The pictures of the image panel in their order; none if there is no such panel."""
+        if isinstance(self.image, tuple):
+            return self.image
+        return () if self.image is None else (self.image,)
 
     def has(self, modality: Modality) -> bool:
         """Whether the item has this panel."""
@@ -242,7 +258,8 @@ def _split_by_cluster(name: str, items: tuple[Item, ...]) -> dict[str, tuple[Ite
 
 
 def _plain(item: Item) -> list[Any]:
-    picture = item.image.digest() if item.image is not None else None
+    digests = [picture.digest() for picture in item.pictures]
+    picture = digests if isinstance(item.image, tuple) else next(iter(digests), None)
     return [item.id, item.text, picture, item.query, item.answer, item.spans, item.cells, item.group, item.cluster]
 
 

@@ -13,6 +13,7 @@ from diptych.items import MODALITIES, Item, Modality
 from diptych.layout import Layout
 from diptych.models.encode import AnswerTokens, encode_item, tokenizer_of
 from diptych.models.vlm import VLM
+from diptych.raster import side_by_side
 from diptych.result import Example, Panel
 from diptych.run import Run, Unit
 
@@ -59,7 +60,6 @@ def _segments(layout: Layout) -> list[str]:
 
 
 def _data_uri(item: Item) -> str:
-    assert item.image is not None  # only called for image panels
     buffer = io.BytesIO()
-    item.image.open().save(buffer, format="PNG")
+    side_by_side([picture.open() for picture in item.pictures]).save(buffer, format="PNG")
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -9,7 +9,7 @@ import torch
 import transformers
 from torch import Tensor
 
-from diptych.models.processor import pixel_budget
+from diptych.models.pixels import described
 from diptych.models.vlm import VLM
 from diptych.result import Row
 
@@ -55,7 +55,8 @@ def model_facts(vlm: VLM) -> dict[str, str | int]:
         "revision": vlm.revision or "local",
         "dtype": str(vlm.dtype).removeprefix("torch."),
         "attention": vlm.attention,
-        "pixel_budget": pixel_budget(vlm.processor),
+        "pixel_budget": described(vlm.processor, vlm.pixels),
+        "system prompt": vlm.system if vlm.system is not None else "the template's own",
         "transformers": transformers.__version__,
         "torch": torch.__version__,
     }

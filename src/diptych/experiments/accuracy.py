@@ -13,6 +13,7 @@ from torch import Tensor
 from diptych.alignment import Shape
 from diptych.errors import InputError
 from diptych.experiments._example import example
+from diptych.experiments._halving import Along, Halving
 from diptych.experiments._parameters import Seed
 from diptych.experiments._survey import answers_of
 from diptych.experiments._text import fixed, from_tensor, interval, model_facts, to_lines, to_tensor
@@ -71,11 +72,14 @@ def find_answers(vlm: VLM, task: Task) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def answer_items(vlm: VLM, items: Sequence[Item], *, modality: Modality, answers: AnswerTokens) -> dict[str, Tensor]:
+def answer_items(
+    vlm: VLM, payload: tuple[int, Sequence[Item]], *, modality: Modality, answers: AnswerTokens
+) -> dict[str, Tensor]:
     """Per item: whether the answer wins among the answer set, its probability, the winner, and where the data lies.
 
     `layouts`: as lines of JSON; `forms`: numbers of the pictures' forms.
     """
+    _, items = payload
     prompts = [encode_item(vlm, item, modality) for item in items]
     choices = answers.choices
     logits = torch.empty(len(items), len(choices))
@@ -102,8 +106,8 @@ def _answered(run: Run, answers: AnswerTokens, modality: Modality, split: Split)
     if not items:
         return {}
     chunks = [items[start : start + run.batch_size] for start in range(0, len(items), run.batch_size)]
-    units = [Unit(f"{chunk[0].id}+{len(chunk)}", chunk) for chunk in chunks]
-    work = partial(answer_items, modality=modality, answers=answers)
+    units = [Unit(f"{chunk[0].id}+{len(chunk)}", (0, chunk)) for chunk in chunks]
+    work = Halving(partial(answer_items, modality=modality, answers=answers), Along(0))
     found = [values for _, values in run.map(work, units, name=f"{modality} {split}")]
     return {f"{modality}.{split}.{name}": torch.cat([values[name] for values in found]) for name in found[0]}
 

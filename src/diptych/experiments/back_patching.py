@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from diptych.backpatch import Cell, back_patch, cells
+from diptych.experiments._halving import Along, Halving
 from diptych.experiments._parameters import Seed, Windows
 from diptych.experiments._survey import Survey, clusters
 from diptych.experiments._text import fixed, interval
@@ -46,7 +47,8 @@ def back_patching(run: Run, *, windows: Windows = (1, 3, 5), seed: Seed = 0) -> 
                 batch_size=run.batch_size,
             )
             units = chosen.units(run.batch_size)
-            values = [values for _, values in run.map(work, units, name=f"{modality} {split}")]
+            halving = Halving(work, Along(-1, same=("cells",)))
+            values = [values for _, values in run.map(halving, units, name=f"{modality} {split}")]
             found[split] = _Outcomes.of(values, clusters(units))
             conditions |= {f"{key} {modality}": value for key, value in chosen.conditions().items()}
         sweeps[modality] = _Sweep(modality, found["select"], found["test"], seed)

@@ -13,6 +13,7 @@ from torch import Tensor
 from diptych.attribution._integrate import Attribution
 from diptych.batch import Batch
 from diptych.errors import InputError
+from diptych.experiments._halving import Halving
 from diptych.experiments._parameters import Folds, MetricName, Options, Positions, Reduction, Seed
 from diptych.experiments._survey import FoldScores, Survey
 from diptych.grid import Scores
@@ -55,7 +56,7 @@ def discover(
         answers=survey.answers,
         layout=chosen.layout,
     )
-    found = list(run.map(work, chosen.units(run.batch_size, folds=folds)))
+    found = list(run.map(Halving(work, pooled), chosen.units(run.batch_size, folds=folds)))
     grids = _by_fold([values for _, values in found], folds)
     model = str(survey.conditions["model_digest"])
     scores = FoldScores.stored(grids, chosen.layout, model).mean()
@@ -108,6 +109,17 @@ def score(
         "completeness": found.completeness,
         "steps": found.steps,
     }
+
+
+def pooled(parts: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Mean scores of one chunk of contrasts from those of its parts."""
+    counts = torch.stack([part["prompts"] for part in parts])
+    means = {
+        kind: torch.einsum("p,p...->...", counts / counts.sum(), torch.stack([part[kind] for part in parts]))
+        for kind in ("heads", "neurons")
+    }
+    each = {name: torch.cat([part[name] for part in parts]) for name in ("completeness", "steps")}
+    return means | each | {"prompts": counts.sum(), "fold": parts[0]["fold"]}
 
 
 def _attribute(method: str, vlm: VLM, batch: Batch, arguments: Options) -> Attribution:

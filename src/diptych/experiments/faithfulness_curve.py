@@ -12,6 +12,7 @@ from torch import Tensor
 
 from diptych.batch import Batch
 from diptych.errors import InputError
+from diptych.experiments._halving import Along, Halving
 from diptych.experiments._parameters import Count, MetricName, Options, Positions, Seed, Share, Sizes
 from diptych.experiments._survey import FoldScores, Selection, Survey, clusters
 from diptych.experiments._text import fixed, interval
@@ -92,7 +93,7 @@ def choose(sizes: Sequence[float], splits: "Mapping[Split, Measured]", threshold
 
 def _measured(run: Run, work: Callable[..., dict[str, Tensor]], chosen: Selection[Contrast], draws: int) -> "Measured":
     units = chosen.units(run.batch_size)
-    found = run.map(partial(work, random_circuits=draws), units, name=chosen.split)
+    found = run.map(Halving(partial(work, random_circuits=draws), Along(-1)), units, name=chosen.split)
     return Measured.of([values for _, values in found], clusters(units), chosen.seed)
 
 

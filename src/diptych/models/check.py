@@ -128,6 +128,7 @@ def describe(subject: Subject) -> dict[str, str]:
         "parameters": f"{sum(p.numel() for p in vlm.model.parameters()) / 1e6:.1f} M, {str(vlm.dtype).removeprefix('torch.')}",
         "attention": vlm.attention,
         "image prompt": f"{layout.length} positions, data {layout.data.start}–{layout.data.stop - 1}",
+        "image tokens": str(int(vlm.image_positions(subject.prompts[0].inputs).sum())),
     }
     if subject.calls[0].tokens:
         found["token ids"] = "looked up by layers themselves: no attribution of texts, no ablation"

@@ -16,7 +16,10 @@ from diptych.errors import InputError, MismatchError
 from diptych.items import Contrast, Item, Modality, Task
 from diptych.layout import Layout, segment_of
 from diptych.locate import image_layout, name_parts, text_layout
+from diptych.models.chat import Content, locate, render, require_plain
 from diptych.models.parts import picture_parts, query_parts, text_parts
+from diptych.models.pixels import fitted, keeps_budget
+from diptych.models.processor import first_line
 from diptych.models.vlm import VLM
 
 PER_TOKEN = ("input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids")
@@ -157,27 +160,32 @@ def _cached(seen: dict[tuple[str, Modality], Prompt], vlm: VLM, item: Item, moda
 def _encode_text(vlm: VLM, item: Item) -> Prompt:
     assert item.text is not None  # a contrast has its panel
     content = f"{item.text}\n{item.query}"
-    rendered = _render(vlm, [{"type": "text", "text": content}])
-    start = rendered.rfind(content)
-    if start < 0:
+    rendered = _render(vlm, item, [{"type": "text", "text": content}])
+    places = locate(rendered, content)
+    if places is None:
         raise InputError(
-            f"The chat template of {vlm.name} changes the text of item '{item.id}'. Remove leading, trailing or double white space."
+            f"The chat template of {vlm.name} changes the text of item '{item.id}': its words are not in the prompt. "
+            f"Expected a template that changes white space alone."
         )
-    inputs = _process(vlm, rendered, None)
+    inputs = _process(vlm, item, rendered, [])
     found = _offsets(vlm, rendered)
     if found["input_ids"] != inputs["input_ids"][0].tolist():
         raise InputError(
             f"The processor of {vlm.name} tokenises text differently from its tokenizer, so the data cannot be located."
         )
-    starts = {"data": start, "query": start + len(content) - len(item.query)}
-    layout = text_layout(found["offset_mapping"], (start, start + len(item.text)))
-    return Prompt(item, inputs, name_parts(layout, text_parts(item, found["offset_mapping"], starts)))
+    end = len(item.text)
+    where = {"data": places[: end + 1], "query": places[end + 1 :]}
+    layout = text_layout(found["offset_mapping"], (places[0], places[end]))
+    return Prompt(item, inputs, name_parts(layout, text_parts(item, found["offset_mapping"], where)))
 
 
 def _encode_image(vlm: VLM, item: Item) -> Prompt:
-    assert item.image is not None  # a contrast has its panel
-    rendered = _render(vlm, [{"type": "image"}, {"type": "text", "text": item.query}])
-    inputs = _process(vlm, rendered, item.image.open())
+    """Pictures first, in their order; the data reaches from the first image token to the last."""
+    pictures = [picture.open() for picture in item.pictures]
+    if vlm.pixels is not None and not keeps_budget(vlm.processor):
+        pictures = [fitted(picture, vlm.pixels) for picture in pictures]
+    rendered = _render(vlm, item, [{"type": "image"}] * len(pictures) + [{"type": "text", "text": item.query}])
+    inputs = _process(vlm, item, rendered, pictures)
     places = vlm.image_positions(inputs)[0].nonzero().flatten().tolist()
     if not places:
         raise InputError(
@@ -200,22 +208,23 @@ def tokenizer_of(vlm: VLM) -> Any:
     return vlm.processor.tokenizer
 
 
-def _render(vlm: VLM, content: list[dict[str, str]]) -> str:
-    template = vlm.processor if getattr(vlm.processor, "chat_template", None) else tokenizer_of(vlm)
-    if not getattr(template, "chat_template", None):
+def _render(vlm: VLM, item: Item, content: Content) -> str:
+    for part in content:
+        require_plain(vlm.processor, vlm.name, f"text of item '{item.id}'", part.get("text", ""))
+    return render(vlm.processor, vlm.name, content, vlm.system)
+
+
+def _process(vlm: VLM, item: Item, rendered: str, pictures: list[Any]) -> Inputs:
+    given = {"images": pictures} if pictures else {}
+    try:
+        found = vlm.processor(text=[rendered], return_tensors="pt", add_special_tokens=_special(vlm, rendered), **given)
+    except (ValueError, TypeError, IndexError, StopIteration) as error:
         raise InputError(
-            f"{vlm.name} has no chat template. Set `tokenizer.chat_template`, or use the model's instruction-tuned version."
-        )
-    rendered: str = template.apply_chat_template(
-        [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
-    )
-    return rendered
-
-
-def _process(vlm: VLM, rendered: str, image: Any) -> Inputs:
-    images = {} if image is None else {"images": [image]}
-    found = vlm.processor(text=[rendered], return_tensors="pt", add_special_tokens=_special(vlm, rendered), **images)
-    return {name: value for name, value in found.items() if isinstance(value, Tensor)}
+            f"The processor of {vlm.name} refuses the prompt of item '{item.id}' with {len(pictures)} pictures: "
+            f"{first_line(error)} Expected one place per picture in what the chat template writes."
+        ) from error
+    # PaliGemma's processor adds labels for training, with which the model wants logits of all positions
+    return {name: value for name, value in found.items() if isinstance(value, Tensor) and name != "labels"}
 
 
 def _special(vlm: VLM, rendered: str) -> bool:
@@ -227,7 +236,7 @@ def _special(vlm: VLM, rendered: str) -> bool:
 def _first_token(vlm: VLM, answer: str, space: str) -> int:
     """The token that follows a prompt's last token if the model answers: found by offsets behind the rendered prompt."""
     tokenizer = tokenizer_of(vlm)
-    rendered = _render(vlm, [{"type": "text", "text": "?"}])
+    rendered = render(vlm.processor, vlm.name, [{"type": "text", "text": "?"}], vlm.system)
     encoded = tokenizer(rendered + space + answer, add_special_tokens=False, return_offsets_mapping=True)
     behind = [
         i

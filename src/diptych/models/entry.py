@@ -34,6 +34,15 @@ def find_host(model: nn.Module, sites: Sites) -> nn.Module:
     )
 
 
+def device_of(module: nn.Module) -> torch.device:
+    """Where a module wants its inputs: where its weights lie or, if they are offloaded, where accelerate runs it."""
+    stored = next(module.parameters()).device
+    if stored.type != "meta":
+        return stored
+    hook = next(hook for part in module.modules() if (hook := getattr(part, "_hf_hook", None)) is not None)
+    return torch.device(hook.execution_device)
+
+
 def reach_decoder(host: nn.Module, sites: Sites, inputs: Mapping[str, Tensor]) -> DecoderCall:
     """Start the host on the inputs and stop where the decoder starts; raises `ModelCheckFailed` if it never does.
 
@@ -109,7 +118,7 @@ def _reaches(module: nn.Module, decoder: nn.Module) -> bool:
         reached.append(True)
         raise _Reached
 
-    ids = torch.zeros(1, 2, dtype=torch.long, device=next(module.parameters()).device)
+    ids = torch.zeros(1, 2, dtype=torch.long, device=device_of(module))
     # whatever a model raises that wants its pictures
     with hooks(decoder.register_forward_pre_hook(stop)), contextlib.suppress(Exception):
         module(input_ids=ids, use_cache=False)

@@ -12,8 +12,10 @@ from safetensors import SafetensorError
 
 from diptych.errors import InputError
 from diptych.models.digest import model_digest
+from diptych.models.pixels import Pixels, set_budget
 from diptych.models.processor import first_line, load_processor
-from diptych.models.random import RANDOM, build, parse, tiny_config
+from diptych.models.quantised import quantisation_options, require_quantisation
+from diptych.models.random import RANDOM, build, fingerprint, parse, tiny_config
 from diptych.models.readable import require_decoder_only, supported_kernel
 from diptych.models.sketches import every_sketch
 from diptych.models.vlm import VLM
@@ -21,7 +23,14 @@ from diptych.models.vlm import VLM
 ORGANISM = "organism/"
 LOADING_ERRORS = (OSError, ValueError, RuntimeError, ImportError, SafetensorError, AssertionError)
 """What Hugging Face and torch raise for a model that cannot be had; the last one for a CUDA that is not there."""
-DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16, "float16": torch.float16}
+DTYPES: dict[str, Any] = {
+    "float32": torch.float32,
+    "float64": torch.float64,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+    "auto": "auto",
+}
+"""Name → what Hugging Face takes for it; `auto` is the dtype in which the checkpoint was saved."""
 
 
 def organisms() -> dict[str, Path]:
@@ -50,34 +59,56 @@ def locate(name: str) -> str:
     return name
 
 
+def require_hub(name: str, revision: str | None) -> None:
+    """Raise `InputError` for a revision of what has none: a folder, an organism, a random model."""
+    if revision is None:
+        return
+    what = "a random model" if name.startswith(RANDOM) else "a folder" if Path(locate(name)).is_dir() else None
+    if what:
+        raise InputError(
+            f"Revision '{revision}' cannot be chosen for '{name}', which is {what}: only models of the Hugging Face hub "
+            f"have revisions. Leave it out, or give the hub's name of the model."
+        )
+
+
 def load(
     name: str,
     *,
     revision: str | None = None,
     dtype: str = "float32",
-    device_map: str | None = None,
+    device_map: str | dict[str, Any] | None = None,
+    offload_folder: str | Path | None = None,
+    quantisation: str | None = None,
     attention: str = "sdpa",
+    pixels: Pixels | None = None,
+    system: str | None = None,
+    processor: Any = None,
     verify: bool = True,
 ) -> VLM:
     """The model as a `VLM`, proven to be read rightly (`verify`) or refused.
 
     `name` is a hub id, a folder, `organism/<name>` or `random:<architecture>`, with `:<seed>` if it is not to be 0.
-    `dtype` is float32, float64, bfloat16 or float16; `device_map` goes to accelerate; `attention` is sdpa or eager.
-    Raises `InputError` if it cannot be found, `UnsupportedModel` or `ModelCheckFailed` if it cannot be read.
+    `dtype` is float32, float64, bfloat16, float16 or auto (that of the checkpoint). `device_map` and `offload_folder` go
+    to accelerate; `quantisation` is int8 or nf4 (bitsandbytes); `attention` is sdpa or eager. `pixels`: the fewest and
+    the most pixels of a picture. `system`: a system prompt in place of the template's own. `processor`: one of your own,
+    where the model's cannot be had. Raises `InputError` if the model cannot be found, `UnsupportedModel` or
+    `ModelCheckFailed` if it cannot be read.
     """
     if dtype not in DTYPES:
         raise InputError(f"No dtype named '{dtype}'. Known: {', '.join(DTYPES)}.")
-    path = locate(name)
+    require_hub(name, revision)
+    require_quantisation(quantisation)
+    storage = {"device_map": device_map, "offload_folder": offload_folder}
     if name.startswith(RANDOM):
-        architecture, seed = parse(name)
-        sketch = every_sketch()[architecture]
-        config = tiny_config(architecture, sketch)
-        model, processor = build(architecture, sketch, attention=attention, dtype=DTYPES[dtype], seed=seed)
+        _require_none(name, storage | {"quantisation": quantisation})
+        vlm = _random(name, attention, dtype, processor)
     else:
-        options = {"revision": revision, "dtype": DTYPES[dtype], "device_map": device_map}
-        config, model, processor = _pretrained(name, path, attention, options)
-    vlm = VLM(model, processor, name=name, revision=revision, digest=config_digest(config))
-    vlm.digest = model_digest(vlm.digest, locate(name), getattr(vlm.model.config, "_commit_hash", None) or revision)
+        options = storage | {"revision": revision, "dtype": DTYPES[dtype]}
+        vlm = _pretrained(name, attention, options, quantisation, processor)
+    vlm.digest = model_digest(vlm.digest, locate(name), vlm.revision)
+    vlm.pixels, vlm.system = pixels, system
+    if pixels is not None:
+        set_budget(vlm.processor, pixels)
     if verify:
         from diptych.models.check import require_proof
 
@@ -85,11 +116,22 @@ def load(
     return vlm
 
 
-def _pretrained(name: str, path: str, attention: str, options: dict[str, Any]) -> tuple[Any, Any, Any]:
+def _random(name: str, attention: str, dtype: str, processor: Any) -> VLM:
+    architecture, seed = parse(name)
+    sketch = every_sketch()[architecture]
+    wanted = DTYPES["float32" if dtype == "auto" else dtype]
+    model, made = build(architecture, sketch, attention=attention, dtype=wanted, seed=seed)
+    digest = config_digest(tiny_config(architecture, sketch))
+    return VLM(model, processor or made, name=name, revision=fingerprint(name), digest=digest)
+
+
+def _pretrained(name: str, attention: str, options: dict[str, Any], quantisation: str | None, processor: Any) -> VLM:
     import transformers
 
+    path, revision = locate(name), options["revision"]
+    options = options | quantisation_options(quantisation, options["dtype"])
     try:
-        config = transformers.AutoConfig.from_pretrained(path, revision=options["revision"])
+        config = transformers.AutoConfig.from_pretrained(path, revision=revision)
         require_decoder_only(config)
         loader: Any = transformers.AutoModelForImageTextToText  # its stubs do not know the pair that it returns
         kernel = supported_kernel(config, attention)
@@ -100,7 +142,20 @@ def _pretrained(name: str, path: str, attention: str, options: dict[str, Any]) -
             f"Expected a hub id, a folder with config.json and whole weights, or an organism ({', '.join(organisms())})."
         ) from error
     _require_all_weights(name, found)
-    return config, model, load_processor(path, config, revision=options["revision"])
+    made = processor or load_processor(path, config, revision=revision)
+    config_file = transformers.utils.hub.cached_file(path, "config.json", revision=revision)
+    commit = transformers.utils.hub.extract_commit_hash(config_file, None)  # of the hub's cache; a folder has none
+    return VLM(model, made, name=name, revision=commit, digest=config_digest(config, quantisation))
+
+
+def _require_none(name: str, given: Mapping[str, Any]) -> None:
+    """Refuse options about stored weights for a random model, which has none."""
+    wrong = [option for option, value in given.items() if value is not None]
+    if wrong:
+        raise InputError(
+            f"'{name}' takes no {wrong[0]}: a random model is made here, small and on the CPU. Leave it out, or load a "
+            f"model that is stored."
+        )
 
 
 def _require_all_weights(name: str, found: Mapping[str, Any]) -> None:
@@ -113,7 +168,8 @@ def _require_all_weights(name: str, found: Mapping[str, Any]) -> None:
         )
 
 
-def config_digest(config: Any) -> str:
-    """12 hex digits of the model's configuration, without what loading adds to it."""
+def config_digest(config: Any, quantisation: str | None = None) -> str:
+    """12 hex digits of the model's configuration, without what loading adds to it, and of how it is quantised."""
     plain = {k: v for k, v in config.to_dict().items() if k not in ("transformers_version", "_name_or_path", "dtype")}
+    plain |= {"quantisation": quantisation} if quantisation else {}
     return hashlib.sha256(json.dumps(plain, sort_keys=True, default=str).encode()).hexdigest()[:12]

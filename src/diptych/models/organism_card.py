@@ -104,8 +104,7 @@ def _logits(model: Any, tokenizer: Any, processor: Any, item: Item, modality: Mo
     ids = torch.tensor([prompt(tokenizer, item, modality)])
     if modality == "text":
         return model(input_ids=ids).logits[:, -1]
-    assert item.image is not None
-    picture = processor(images=[item.image.open()], return_tensors="pt")
+    picture = processor(images=[item.pictures[0].open()], return_tensors="pt")
     kinds = (ids == model.config.image_token_id).long()
     return model(input_ids=ids, mm_token_type_ids=kinds, **picture).logits[:, -1]
 

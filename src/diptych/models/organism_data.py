@@ -202,8 +202,7 @@ def _overlap(a: Box, b: Box) -> float:
 
 def _pixels(item: Item, processor: Qwen2VLImageProcessorPil) -> UInt8[Tensor, "patch value"]:
     """The processor's patches before its normalisation, which is done per batch (`normalise`)."""
-    assert item.image is not None
-    patches = processor(images=[item.image.open()], do_normalize=False, do_rescale=False, return_tensors="pt")[
+    patches = processor(images=[item.pictures[0].open()], do_normalize=False, do_rescale=False, return_tensors="pt")[
         "pixel_values"
     ]
     return patches.round().to(torch.uint8)

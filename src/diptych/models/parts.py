@@ -8,18 +8,20 @@ from diptych.errors import InputError
 from diptych.items import Item
 from diptych.layout import segment_of
 from diptych.locate import Range, overlapping, picture_cells, picture_grid
+from diptych.models.chat import locate
 
 
-def text_parts(item: Item, tokens: Sequence[Range], starts: Mapping[str, int]) -> dict[str, list[int]]:
+def text_parts(item: Item, tokens: Sequence[Range], where: Mapping[str, Sequence[int]]) -> dict[str, list[int]]:
     """Span name → positions of the tokens that hold its characters.
 
-    `tokens`: the characters of each token; `starts`: the first character of the data, of the query, or of both.
+    `tokens`: the characters of each token; `where`: the place in the prompt of each character, and of the end, of the
+    data, of the query, or of both.
     """
     found: dict[str, list[int]] = {}
     for name, start, stop in item.spans:
-        begin = starts.get(segment_of(name))
-        if begin is not None:
-            found.setdefault(name, []).extend(overlapping(tokens, (begin + start, begin + stop)))
+        places = where.get(segment_of(name))
+        if places is not None:
+            found.setdefault(name, []).extend(overlapping(tokens, (places[start], places[stop])))
     return found
 
 
@@ -40,12 +42,11 @@ def query_parts(item: Item, rendered: str, found: Mapping[str, Any], tokens: lis
     `found`: ids and characters (`offset_mapping`) of the rendered prompt, whose picture is one mark; `tokens`: the prompt
     as the model receives it, where the picture takes more positions.
     """
-    start, ids = rendered.rfind(item.query), found["input_ids"]
-    parts = text_parts(item, found["offset_mapping"], {"query": start})
-    first, longer = min(min(places, default=0) for places in parts.values()), len(tokens) - len(ids)
-    if start < 0 or ids[first:] != tokens[first + longer :]:
+    where, ids = locate(rendered, item.query), found["input_ids"]
+    parts = text_parts(item, found["offset_mapping"], {"query": where} if where else {})
+    first, longer = min((min(places, default=0) for places in parts.values()), default=0), len(tokens) - len(ids)
+    if where is None or ids[first:] != tokens[first + longer :]:
         raise InputError(
-            f"The query of item '{item.id}' is not found behind its picture as it was given. Leave out its 'query' spans, "
-            f"or remove leading, trailing or double white space."
+            f"The query of item '{item.id}' is not found behind its picture as it was given. Leave out its 'query' spans."
         )
     return {name: [place + longer for place in places] for name, places in parts.items()}

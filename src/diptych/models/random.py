@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -70,7 +71,7 @@ class Tiles:
 
     def __call__(self, images: "Sequence[Image]", return_tensors: str = "pt") -> Features:
         small = [image.convert("RGB").resize((SIDE, SIDE)) for image in images]
-        pixels = torch.stack([torch.tensor(list(image.getdata())).view(SIDE, SIDE, 3) for image in small])
+        pixels = torch.stack([torch.from_numpy(np.array(image)) for image in small])
         return self.pictures(pixels.permute(0, 3, 1, 2) / 127.5 - 1, self.config)
 
     def to_dict(self) -> dict[str, Any]:

@@ -13,11 +13,12 @@ from torch import Tensor, nn
 from diptych.batch import Inputs
 from diptych.errors import ModelCheckFailed
 from diptych.models.calls import BatchDims, DecoderCall
-from diptych.models.entry import find_host, last_position, reach_decoder, replay, stopped_at, wanted
+from diptych.models.entry import device_of, find_host, last_position, reach_decoder, replay, stopped_at, wanted
 from diptych.models.experts import plugged
 from diptych.models.hooks import hooks
 from diptych.models.knockout import Edit as Edit
 from diptych.models.knockout import blind, block, require_edges
+from diptych.models.pixels import Pixels
 from diptych.models.readable import require_embeddings, require_eval, require_readable
 from diptych.models.recording import Recording
 from diptych.models.resume import Forms, learn, resumed, stream, with_stream
@@ -33,7 +34,8 @@ class VLM:
     """A vision-language model seen through its sites.
 
     Weights are never changed and no hook outlives its context manager: with nothing open, `model` is plain Hugging Face.
-    `digest` identifies the configuration and the weights; grids carry it.
+    `digest` identifies the configuration and the weights; grids carry it. `pixels` and `system` are how prompts are made:
+    the fewest and the most pixels of a picture, and a system prompt in place of the template's own.
     """
 
     model: "PreTrainedModel" = field(repr=False)
@@ -41,6 +43,8 @@ class VLM:
     name: str
     revision: str | None = None
     digest: str = ""
+    pixels: Pixels | None = None
+    system: str | None = None
     sites: Sites = field(init=False, repr=False)
     _batch_dims: dict[tuple[str, ...], BatchDims] = field(init=False, default_factory=dict, repr=False)
     _forms: Forms = field(init=False, default_factory=dict, repr=False)
@@ -60,11 +64,12 @@ class VLM:
     @property
     def device(self) -> torch.device:
         """Where input ids go."""
-        return next(self.model.parameters()).device
+        return device_of(self.model)
 
     @property
     def dtype(self) -> torch.dtype:
-        return next(self.model.parameters()).dtype
+        """What the model computes in; quantised weights are stored in fewer bits."""
+        return next(parameter.dtype for parameter in self.model.parameters() if parameter.is_floating_point())
 
     @property
     def attention(self) -> str:

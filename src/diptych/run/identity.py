@@ -15,7 +15,7 @@ class Identity:
     """One experiment with its parameters, on one model and one task.
 
     `version` is the experiment's, `uses` the versions of the experiments it builds on, `code` the digest of a user's
-    own file. `revision` is the model's commit or the digest of its files.
+    own file. `revision` is the model's commit or the digest of its files; `loaded` how it is loaded besides its dtype.
     """
 
     experiment: str
@@ -26,6 +26,7 @@ class Identity:
     model: str
     revision: str
     dtype: str
+    loaded: Mapping[str, Any]
     task: str
     task_digest: str
 

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from diptych.run.progress import Progress, silent
 from diptych.run.serial import in_process
 from diptych.run.source import ModelSource, load_model
 from diptych.run.store import Folder, Store
-from diptych.run.unit import Executor, Unit, Values, Work
+from diptych.run.unit import AT_ONCE, Executor, Unit, Values, Work
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -50,6 +50,16 @@ class _Running:
     plain: Mapping[str, Any]
     inputs: list[dict[str, str]] = field(default_factory=list)
     maps: set[str] = field(default_factory=set)
+    at_once: list[int] = field(default_factory=list)
+
+    def shortage(self, batch_size: int) -> list[str]:
+        """A note if memory was too short for some batches."""
+        if not self.at_once:
+            return []
+        return [
+            f"Memory was too short for batches of {batch_size}: {len(self.at_once)} of them were done in parts, the "
+            f"smallest of {min(self.at_once)}. The numbers do not depend on it."
+        ]
 
     def require_unchanged(self) -> None:
         """Raise `InputError` if a file that a parameter names has another text now: what follows may be of either."""
@@ -65,8 +75,8 @@ class _Running:
 class Run:
     """A handle on one model and one task: `get` an experiment's result; inside experiments, `map` work over units.
 
-    `dtype`, `revision` and `device_map` are passed to the model's loader; `batch_size` is for experiments to read, and
-    changes no number.
+    `loading` is passed to the model's loader: `revision`, `dtype`, `device_map`, `offload_folder`, `quantisation`,
+    `attention`, `pixels` and `system` (see `diptych.load`). `batch_size` is for experiments to read, and changes no number.
     """
 
     def __init__(
@@ -75,20 +85,18 @@ class Run:
         task: Task,
         *,
         store: Store,
-        revision: str | None = None,
-        dtype: str = "float32",
-        device_map: str | None = None,
         progress: Progress | None = None,
         batch_size: int = 16,
         executor: Executor = in_process,
         load: "Callable[[ModelSource], VLM]" = load_model,
+        **loading: Any,
     ) -> None:
         if batch_size < 1:
             raise InputError(f"batch_size is {batch_size}; expected at least 1.")
         self.task = task
         self.store = store
         self.batch_size = batch_size
-        self.source = ModelSource(model, revision, dtype, device_map)
+        self.source = ModelSource(model, **loading)
         self._progress = progress or silent
         self._executor = executor
         self._load: Callable[[], VLM] = partial(load, self.source)
@@ -146,7 +154,10 @@ class Run:
                 running.folder.add_unit(name, other.id, values)
                 waiting.discard(other.id)
                 self._progress(stage, len(listed) - len(waiting), len(listed))
-            yield unit, running.folder.unit(name, unit.id)
+            values = running.folder.unit(name, unit.id)
+            if (at_once := values.pop(AT_ONCE, None)) is not None:
+                running.at_once.append(int(at_once))
+            yield unit, values
 
     def _compute(self, running: _Running, identity: Identity, values: Mapping[str, Any]) -> Result:
         self._stack.append(running)
@@ -158,8 +169,9 @@ class Run:
             raise InputError(
                 f"Experiment '{running.experiment.name}' returned {type(finding).__name__}; expected `diptych.run.Finding`."
             )
+        noted = replace(finding, notes=[*finding.notes, *running.shortage(self.batch_size)])
         running.require_unchanged()
-        result = finding.as_result({**identity.to_json(), "inputs": running.inputs})
+        result = noted.as_result({**identity.to_json(), "inputs": running.inputs})
         return running.folder.finish(result, finding.grids)
 
     def _identify(self, experiment: Experiment, parameters: Mapping[str, Any]) -> Identity:
@@ -172,6 +184,7 @@ class Run:
             model=self.source.label,
             revision=self.source.fingerprint,
             dtype=self.source.dtype,
+            loaded=self.source.options,
             task=self.task.name,
             task_digest=self.task.digest(),
         )

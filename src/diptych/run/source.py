@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from diptych.errors import InputError
 
@@ -19,17 +19,29 @@ class ModelSource:
     revision: str | None = None
     dtype: str = "float32"
     device_map: str | None = None
+    offload_folder: str | None = None
+    quantisation: str | None = None
+    attention: str = "sdpa"
+    pixels: tuple[int, int] | None = None
+    system: str | None = None
 
     def __post_init__(self) -> None:
-        from diptych.models.load import DTYPES
+        from diptych.models.load import DTYPES, require_hub
+        from diptych.models.pixels import require_budget
+        from diptych.models.quantised import require_quantisation
 
         if self.dtype not in DTYPES:
             raise InputError(f"No dtype named '{self.dtype}'. Known: {', '.join(DTYPES)}.")
-        if self.revision is not None and Path(self.place).is_dir():
-            raise InputError(
-                f"Revision '{self.revision}' cannot be chosen for '{self.name}', which is a folder: only models of the "
-                f"Hugging Face hub have revisions. Leave it out, or give the hub's name of the model."
-            )
+        require_hub(self.name, self.revision)
+        require_quantisation(self.quantisation)
+        if self.pixels is not None:
+            require_budget(self.pixels)
+            object.__setattr__(self, "pixels", tuple(self.pixels))  # from YAML and JSON it comes as a list
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """How the model is loaded, as far as numbers depend on it."""
+        return {name: getattr(self, name) for name in ("quantisation", "attention", "pixels", "system")}
 
     @cached_property
     def place(self) -> str:
@@ -60,9 +72,17 @@ class ModelSource:
 def load_model(source: ModelSource) -> "VLM":
     """Load the model; once per process, so that several runs on one model share it."""
     from diptych.models import load
+    from diptych.models.random import RANDOM
 
-    revision = None if Path(source.place).is_dir() else source.fingerprint
-    return load(source.name, revision=revision, dtype=source.dtype, device_map=source.device_map)
+    from_hub = not source.name.startswith(RANDOM) and not Path(source.place).is_dir()
+    return load(
+        source.name,
+        revision=source.fingerprint if from_hub else None,
+        dtype=source.dtype,
+        device_map=source.device_map,
+        offload_folder=source.offload_folder,
+        **source.options,
+    )
 
 
 def _commit(name: str, revision: str | None) -> str:

@@ -21,6 +21,9 @@ class Unit:
 Values = dict[str, "Tensor"]
 """Named tensors: what one unit yields."""
 
+AT_ONCE = "at_once"
+"""The name by which a unit tells how many prompts it did at once, if memory was too short for all of them."""
+
 Work = Callable[["VLM", Any], Values]
 """A unit's work, given the model and the payload. A module-level function or a `partial` of one, so that it pickles."""
 
