@@ -1,0 +1,142 @@
+"""Facts about the 193 member states of the United Nations, with every correction and exclusion written out.
+
+Capitals and continents start from flag-icons' country.json, languages and currencies from CLDR (through Babel). What is
+stale, contested or has no single answer is corrected or left out below, each with its reason.
+"""
+
+import json
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from babel import Locale
+from babel.core import get_global
+from babel.languages import get_territory_language_info
+
+NOT_MEMBERS = (
+    "ax as ai aq aw bm bq bv io ky cx cp cc ck cw fk fo gf pf tf gi gl gp gu gg hm va hk im je mo mq yt ms nc nu nf mp "
+    "pn pr re bl sh mf pm sx gs ps sj tw tk tc um vg vi wf eh"
+)
+"""ISO 3166 codes of territories, of observers, and of states that are not members."""
+
+NAMES = {
+    "bn": "Brunei",
+    "cd": "DR Congo",
+    "cg": "Congo",
+    "fm": "Micronesia",
+    "us": "United States",
+}
+"""Shorter names than flag-icons'."""
+
+CAPITALS = {
+    "bi": ("Gitega", "stale: Bujumbura was replaced in 2019"),
+    "ms": ("Brades", "three places were listed; Plymouth was destroyed in 1997, Little Bay is being built"),
+    "nr": ("Yaren", "'Yaren District' is the district; there is no official capital, Yaren has the government"),
+    "sz": ("Mbabane", "two places were listed; Mbabane is the administrative capital, Lobamba the royal seat"),
+    "ua": ("Kyiv", "stale: 'Kiev' is the transliteration of Soviet times"),
+}
+"""Code → the right capital, and what was wrong with flag-icons'."""
+
+NO_CAPITAL = {
+    "bo": "Sucre by the constitution, La Paz by the seat of government",
+    "dj": "named like the country",
+    "eh": "contested territory",
+    "gi": "named like the territory",
+    "gq": "moved by decree in January 2026; sources disagree",
+    "gt": "holds the country's name",
+    "hk": "named like the territory",
+    "il": "contested",
+    "io": "'Diego Garcia' is an island without a town",
+    "kw": "holds the country's name",
+    "lk": "two places were listed: the legislative and the commercial capital",
+    "lu": "named like the country",
+    "mc": "named like the country",
+    "mo": "named like the territory",
+    "mx": "holds the country's name",
+    "pa": "holds the country's name",
+    "ps": "contested",
+    "sg": "named like the country",
+    "sm": "named like the country",
+    "tf": "'Saint-Pierre, Réunion' lies outside the territory",
+    "tk": "none: three atolls take turns",
+    "um": "'Washington, D.C.' lies outside the islands",
+    "va": "the whole state",
+    "za": "three capitals: Pretoria, Cape Town, Bloemfontein",
+}
+"""Code → why no capital is asked for."""
+
+NO_CONTINENT = dict.fromkeys(("am", "az", "cy", "eg", "ge", "kz", "ru", "tr"), "in or between two continents")
+"""Code → why no continent is asked for."""
+
+LANGUAGES = {
+    "bd": ("Bengali", "CLDR's English name is 'Bangla'"),
+    "no": ("Norwegian", "CLDR lists its two written forms apart"),
+    "ua": ("Ukrainian", "CLDR adds Russian, which has no official status"),
+}
+NO_LANGUAGE = {
+    "bf": "stale: French ceased to be official in 2024",
+    "et": "stale: five working languages since 2020",
+    "fm": "no official language of the federation by law",
+    "iq": "Kurdish is official too",
+    "me": "CLDR has Serbian, the constitution Montenegrin",
+    "mk": "Albanian is official too",
+    "ml": "stale: French ceased to be official in 2023",
+    "ne": "stale: French ceased to be official in 2025",
+    "za": "twelve official languages",
+}
+CURRENCIES = {"bg": ("euro", "stale: the lev was replaced in January 2026")}
+
+
+def build_facts(countries: list[dict[str, Any]], alike: dict[str, list[str]], folder: Path) -> None:
+    """Write countries.json: code, name, each fact or null, and which other flags look alike."""
+    found = [
+        {**_facts(country), "alike": alike[country["code"]]}
+        for country in sorted(countries, key=lambda c: c["code"])
+        if country["code"] in members(countries)
+    ]
+    lines = ",\n".join(json.dumps(country, ensure_ascii=False) for country in found)
+    (folder / "countries.json").write_text(f"[\n{lines}\n]\n", encoding="utf-8")
+
+
+def members(countries: list[dict[str, Any]]) -> list[str]:
+    """Codes of the 193 member states."""
+    codes = sorted(c["code"] for c in countries if c["iso"] and c["code"] not in NOT_MEMBERS.split())
+    assert len(codes) == 193, len(codes)
+    return codes
+
+
+def _facts(country: dict[str, Any]) -> dict[str, str | None]:
+    code = country["code"]
+    capital = CAPITALS[code][0] if code in CAPITALS else country["capital"]
+    return {
+        "code": code,
+        "name": NAMES.get(code, country["name"]),
+        "capital": None if code in NO_CAPITAL else capital,
+        "continent": None if code in NO_CONTINENT else country["continent"],
+        "language": None if code in NO_LANGUAGE else _language(code),
+        "currency": _currency(code),
+    }
+
+
+def _language(code: str) -> str | None:
+    """The only official language, if there is only one and no other is official in practice."""
+    if code in LANGUAGES:
+        return LANGUAGES[code][0]
+    known = get_territory_language_info(code.upper())
+    status = {name: facts["official_status"] for name, facts in known.items()}
+    official = {name.split("_")[0] for name, said in status.items() if said == "official"}
+    practice = {name.split("_")[0] for name, said in status.items() if said == "de_facto_official"}
+    return Locale("en").languages[official.pop()] if len(official) == 1 and not practice - official else None
+
+
+def _currency(code: str) -> str | None:
+    """The unit (last word of the name) of the only legal tender."""
+    if code in CURRENCIES:
+        return CURRENCIES[code][0]
+    today = date(2026, 11, 1)
+    tender = [
+        name
+        for name, start, end, is_tender in get_global("territory_currencies").get(code.upper(), [])
+        if is_tender and end is None and (start is None or date(*start) <= today)
+    ]
+    return Locale("en").currencies[tender[0]].split()[-1].lower() if len(tender) == 1 else None
