@@ -1,22 +1,25 @@
 """Builds the pictures and facts of `src/diptych/data` from published packages at pinned versions.
 
-Needs npm, `pip install resvg-py==0.5.0 babel==2.18.0` and a network; users need none of these, since the results are
-shipped. Each download is checked against the SHA-256 below. Run `python scripts/build_data.py` from the repository's
-root, then the tests: a changed pixel fails there.
+Needs npm, a network and `pip install --require-hashes -r scripts/build_data.txt`; users need none of these, since the
+results are shipped. Each download is checked against the SHA-256 below. Run `python scripts/build_data.py`, then the
+tests: a changed pixel fails there.
 """
 
 import hashlib
 import io
 import json
+import shutil
 import subprocess
 import tarfile
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+import babel
 import numpy as np
 import resvg_py
 from build_facts import build_facts, members
+from build_sources import write_sources
 from PIL import Image, ImageDraw, ImageFont
 
 DATA = Path(__file__).parent.parent / "src" / "diptych" / "data"
@@ -25,6 +28,7 @@ PACKAGES = {
     "@discordapp/twemoji@16.0.1": "2278fd609501e20dc646a546c1d7bbcab86a4c38010ded12b45e61f9687b9d0a",
     "dejavu-fonts-ttf@2.37.3": "b7013ac58f9225250619db82cfb72e99c37ca8195f2b5a06a9e6a95bc5e1c84a",
 }
+WHEELS = dict(line.split(" --hash=sha256:") for line in Path(__file__).with_suffix(".txt").read_text().splitlines())
 FLAG = (208, 156)  # pixels of a flag, 4 : 3
 COLUMNS = 14
 ALIKE = 28  # of 255; Egypt and Iraq lie at 27, Andorra and Romania at 30, Italy and Mexico at 30
@@ -74,8 +78,19 @@ def main() -> None:
         )
         _save_sheet("emoji/emoji.png", sorted(EMOJIS), lambda name: _emoji(emoji / "dist/svg" / f"{EMOJIS[name]}.svg"))
         _save_sheet("font/glyphs.png", list(GLYPHS), lambda glyph: _glyph(font / "ttf/DejaVuSans-Bold.ttf", glyph))
+        _save_licences(flags, font)
         codes = members(countries)
         build_facts(countries, alike({code: _flag(flags / f"flags/4x3/{code}.svg") for code in codes}), DATA / "facts")
+    write_sources(DATA, PACKAGES | WHEELS)
+
+
+def _save_licences(flags: Path, font: Path) -> None:
+    """The packages' own texts; that of the emoji (CC-BY 4.0) is in no package and stays as it is."""
+    unicode = Path(babel.__file__).parent / "locale-data" / "LICENSE.unicode"
+    shutil.copyfile(flags / "LICENSE", DATA / "flags/LICENCE")
+    shutil.copyfile(font / "LICENSE", DATA / "font/LICENCE")
+    shutil.copyfile(flags / "LICENSE", DATA / "facts/LICENCE.flag-icons")
+    shutil.copyfile(unicode, DATA / "facts/LICENCE.unicode")
 
 
 def _unpack(package: str, folder: Path) -> Path:

@@ -29,41 +29,43 @@ NAMES = {
 """Shorter names than flag-icons'."""
 
 CAPITALS = {
-    "bi": ("Gitega", "stale: Bujumbura was replaced in 2019"),
-    "ms": ("Brades", "three places were listed; Plymouth was destroyed in 1997, Little Bay is being built"),
-    "nr": ("Yaren", "'Yaren District' is the district; there is no official capital, Yaren has the government"),
-    "sz": ("Mbabane", "two places were listed; Mbabane is the administrative capital, Lobamba the royal seat"),
-    "ua": ("Kyiv", "stale: 'Kiev' is the transliteration of Soviet times"),
+    "bi": ("Gitega", "stale: it replaced Bujumbura in 2019"),
+    "nr": ("Yaren", "'Yaren District' is the district; no capital by law, the government sits in Yaren"),
+    "sz": ("Mbabane", "two places were listed; Mbabane administers, Lobamba is the royal and legislative seat"),
+    "ua": ("Kyiv", "stale: 'Kiev' is the transliteration from Russian"),
 }
 """Code → the right capital, and what was wrong with flag-icons'."""
 
 NO_CAPITAL = {
     "bo": "Sucre by the constitution, La Paz by the seat of government",
     "dj": "named like the country",
-    "eh": "contested territory",
-    "gi": "named like the territory",
-    "gq": "moved by decree in January 2026; sources disagree",
+    "gq": "Malabo is stale: Ciudad de la Paz by decree of January 2026, to which the institutions move within the year",
     "gt": "holds the country's name",
-    "hk": "named like the territory",
     "il": "contested",
-    "io": "'Diego Garcia' is an island without a town",
     "kw": "holds the country's name",
-    "lk": "two places were listed: the legislative and the commercial capital",
-    "lu": "named like the country",
+    "lk": "two places were listed: the legislative and the former capital",
+    "lu": "named like the country ('Luxembourg City' was listed)",
     "mc": "named like the country",
-    "mo": "named like the territory",
     "mx": "holds the country's name",
     "pa": "holds the country's name",
-    "ps": "contested",
     "sg": "named like the country",
     "sm": "named like the country",
+    "za": "three capitals: Pretoria, Cape Town and Bloemfontein",
+}
+"""Code → why no capital is asked for."""
+
+UNUSED_CAPITALS = {
+    "eh": "contested territory",
+    "io": "'Diego Garcia' is an island without a town",
+    "mp": "'Saipan' is the island; the seat is Capitol Hill",
+    "ms": "three places were listed; Brades has the government since Plymouth was destroyed",
+    "ps": "contested",
     "tf": "'Saint-Pierre, Réunion' lies outside the territory",
     "tk": "none: three atolls take turns",
     "um": "'Washington, D.C.' lies outside the islands",
-    "va": "the whole state",
-    "za": "three capitals: Pretoria, Cape Town, Bloemfontein",
+    "va": "the city is the state",
 }
-"""Code → why no capital is asked for."""
+"""Code → what is wrong with flag-icons' entry of a place that is no member state and is therefore left out anyhow."""
 
 NO_CONTINENT = dict.fromkeys(("am", "az", "cy", "eg", "ge", "kz", "ru", "tr"), "in or between two continents")
 """Code → why no continent is asked for."""
@@ -73,6 +75,8 @@ LANGUAGES = {
     "no": ("Norwegian", "CLDR lists its two written forms apart"),
     "ua": ("Ukrainian", "CLDR adds Russian, which has no official status"),
 }
+"""Code → the right language, and what was wrong with CLDR's."""
+
 NO_LANGUAGE = {
     "bf": "stale: French ceased to be official in 2024",
     "et": "stale: five working languages since 2020",
@@ -84,7 +88,10 @@ NO_LANGUAGE = {
     "ne": "stale: French ceased to be official in 2025",
     "za": "twelve official languages",
 }
-CURRENCIES = {"bg": ("euro", "stale: the lev was replaced in January 2026")}
+"""Code → why no language is asked for, though CLDR lists exactly one."""
+
+CURRENCIES = {"bg": ("euro", "stale: it replaced the lev in January 2026")}
+"""Code → the right currency, and what was wrong with CLDR's."""
 
 
 def build_facts(countries: list[dict[str, Any]], alike: dict[str, list[str]], folder: Path) -> None:
