@@ -37,10 +37,12 @@ CAPITALS = {
 """Code → the right capital, and what was wrong with flag-icons'."""
 
 NO_CAPITAL = {
+    "ad": "holds the country's name",
     "bo": "Sucre by the constitution, La Paz by the seat of government",
     "dj": "named like the country",
     "gq": "Malabo is stale: Ciudad de la Paz by decree of January 2026, to which the institutions move within the year",
     "gt": "holds the country's name",
+    "gw": "part of the country's name",
     "il": "contested",
     "kw": "holds the country's name",
     "lk": "two places were listed: the legislative and the former capital",
@@ -50,6 +52,8 @@ NO_CAPITAL = {
     "pa": "holds the country's name",
     "sg": "named like the country",
     "sm": "named like the country",
+    "st": "part of the country's name",
+    "sv": "shares a word with the country's name",
     "za": "three capitals: Pretoria, Cape Town and Bloemfontein",
 }
 """Code → why no capital is asked for."""

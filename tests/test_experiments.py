@@ -37,7 +37,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def open_run(folder: Path, store: Path, task: Task | None = None, **options) -> Run:
     return Run(
-        str(folder), task or counting(per_split=24, style="shapes"), store=Store(store), load=lambda source: tiny("qwen2_vl"), **options
+        str(folder),
+        task or counting(per_split=24, style="shapes"),
+        store=Store(store),
+        load=lambda source: tiny("qwen2_vl"),
+        **options,
     )
 
 

@@ -19,7 +19,7 @@ SHEET = Sheet(
 def place_print(text: str, seed: int) -> list[Mark]:
     """Marks of the characters of `text` (digits and + - × ÷) on one line, in one ink, at a random place and size."""
     chance = random.Random(seed)
-    width = round(SIZE / len(text) * chance.uniform(0.84, 0.96))
+    width = round(SIZE / max(len(text), 2) * chance.uniform(0.84, 0.96))
     height = round(width * SHEET.height / SHEET.width)
     left, top = chance.randint(2, SIZE - 2 - width * len(text)), chance.randint(4, SIZE - 4 - height)
     ink = chance.choice(INKS)

@@ -25,7 +25,7 @@ def factual_recall(*, relations: tuple[str, ...] = tuple(QUERIES), flags: Flags 
     """Items that ask for a fact about a country: as many as are beyond dispute (see `data/facts/SOURCES`).
 
     The group is the relation, so a counterfactual is another country with the same question; the cluster is the country.
-    A capital is the answer once; who always says Africa, English or dollar is right in 29, 18 or 17 % of the items on
+    A capital is the answer once; who always says Africa, English or dollar is right in 29, 19 or 17 % of the items on
     continents, languages or currencies.
 
     `relations`: those to ask for. `flags`: 'distinct' leaves out 13 countries whose flags can hardly be told apart from
