@@ -53,6 +53,51 @@ def test_a_sheet_has_a_tile_for_each_name_and_none_is_empty(sheet: _flags.Sheet)
     assert all(len(set(tile.tobytes())) > 1 for tile in found.values())
 
 
+def colour_at(tile: Image.Image, x: float, y: float) -> str:
+    """What a person would call the colour there, x and y in the unit square."""
+    known = {
+        "black": (20, 20, 20),
+        "blue": (20, 50, 150),
+        "brown": (100, 45, 30),
+        "green": (40, 130, 60),
+        "light blue": (185, 220, 245),
+        "red": (215, 30, 50),
+        "white": (250, 250, 250),
+        "yellow": (255, 205, 60),
+    }
+    seen = np.array(tile.convert("RGB").getpixel((int(x * tile.width), int(y * tile.height))), dtype=float)
+    return min(known, key=lambda name: float(np.abs(seen - known[name]).sum()))
+
+
+@pytest.mark.parametrize(
+    ("sheet", "name", "x", "y", "colour"),
+    [
+        (_emoji.SHEET, "apple", 0.5, 0.7, "red"),
+        (_emoji.SHEET, "bell", 0.5, 0.5, "yellow"),
+        (_emoji.SHEET, "car", 0.5, 0.65, "red"),
+        (_emoji.SHEET, "crying", 0.2, 0.85, "light blue"),
+        (_emoji.SHEET, "duck", 0.35, 0.15, "green"),
+        (_emoji.SHEET, "grinning", 0.5, 0.1, "yellow"),
+        (_emoji.SHEET, "screaming", 0.5, 0.1, "light blue"),
+        (_emoji.SHEET, "shouting", 0.5, 0.1, "red"),
+        (_emoji.SHEET, "smiling", 0.5, 0.1, "yellow"),
+        (_emoji.SHEET, "trembling", 0.5, 0.1, "light blue"),
+        (_emoji.SHEET, "tree", 0.5, 0.3, "green"),
+        (_flags.SHEET, "ae", 0.6, 0.9, "black"),
+        (_flags.SHEET, "fr", 0.1, 0.5, "blue"),
+        (_flags.SHEET, "jp", 0.5, 0.5, "red"),
+        (_flags.SHEET, "mv", 0.5, 0.25, "green"),
+        (_flags.SHEET, "ua", 0.5, 0.9, "yellow"),
+        (_flags.SHEET, "zw", 0.1, 0.2, "white"),
+        (_print.SHEET, "0", 0.15, 0.5, "white"),
+        (_print.SHEET, "-", 0.5, 0.2, "black"),
+        (_print.SHEET, "÷", 0.5, 0.25, "white"),
+    ],
+)
+def test_a_tile_shows_what_its_name_says(sheet: _flags.Sheet, name: str, x: float, y: float, colour: str) -> None:
+    assert colour_at(tiles(sheet)[name], x, y) == colour
+
+
 def test_no_two_flags_of_the_default_task_look_alike() -> None:
     """Distances are root mean squares over the small flag, as when they were marked; twins have fewer than 28."""
     small = {

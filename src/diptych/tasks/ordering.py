@@ -71,10 +71,14 @@ def item_of(colours: list[str], solids: list[str], place: int, side: str, depth:
         text=f"From left to right there are {', '.join(named[:-1])} and {named[-1]}.",
         image=Drawing(draw_row, {"colours": colours, "solids": solids, "depth": depth, "seed": seed}),
         query=query(place, side),
-        answer=colours[place if side == "left" else -1 - place],
+        answer=_asked(colours, place, side),
         group=f"{ORDINALS[place]} from {side}",
         cluster=" ".join(colours),
     )
+
+
+def _asked(colours: list[str], place: int, side: str) -> str:
+    return colours[place if side == "left" else -1 - place]
 
 
 def _held_out_item(
@@ -82,8 +86,10 @@ def _held_out_item(
 ) -> Item:
     for _ in range(TRIES):
         colours, solids = sample(chance, objects)
+        if _asked(colours, place, side) != answer:
+            continue
         item = item_of(colours, solids, place, side, depth)
-        if item.answer == answer and held_out(item) and item.id not in taken:
+        if held_out(item) and item.id not in taken:
             return item
     raise InputError(
         f"ordering has too few different rows of {objects} objects for so many items. "
