@@ -71,6 +71,15 @@ UNUSED_CAPITALS = {
 }
 """Code → what is wrong with flag-icons' entry of a place that is no member state and is therefore left out anyhow."""
 
+BY_CONVENTION = {
+    "ch": "Bern: the federal city; no law calls it the capital",
+    "cn": "Chinese: the law says Mandarin in its standard form",
+    "id": "Jakarta: Nusantara is being built, no decree has moved the capital yet",
+    "nr": "Yaren: the government's seat; no law calls it the capital",
+    "tt": "South America: as in flag-icons, since it lies on that shelf; also counted to North America",
+}
+"""Code → what was kept although it could be doubted."""
+
 NO_CONTINENT = dict.fromkeys(("am", "az", "cy", "eg", "ge", "kz", "ru", "tr"), "in or between two continents")
 """Code → why no continent is asked for."""
 

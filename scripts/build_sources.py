@@ -4,6 +4,7 @@ import hashlib
 from pathlib import Path
 
 from build_facts import (
+    BY_CONVENTION,
     CAPITALS,
     CURRENCIES,
     LANGUAGES,
@@ -69,6 +70,7 @@ def _corrections() -> list[str]:
         *_section("Continents left out", NO_CONTINENT),
         *_section("Languages corrected", {code: f"{right}: {why}" for code, (right, why) in LANGUAGES.items()}),
         *_section("Languages left out, although CLDR lists exactly one", NO_LANGUAGE),
+        *_section("Kept by convention", BY_CONVENTION),
         *_section("Currencies corrected", {code: f"{right}: {why}" for code, (right, why) in CURRENCIES.items()}),
         "",
         "Languages are also left out where CLDR lists several that are official, or another that is so in practice;",

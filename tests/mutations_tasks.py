@@ -132,7 +132,7 @@ TASK_MUTATIONS: tuple[Mutation, ...] = (
         EMOJI,
         "names=tuple(sorted(OBJECTS + PROPS + FACES))",
         "names=tuple(OBJECTS + PROPS + FACES)",
-        "tests/test_tasks_data.py::test_a_tile_shows_what_its_name_says[sheet9-trembling-0.5-0.1-light blue]",
+        "tests/test_tasks_data.py::test_a_tile_shows_what_its_name_says[sheet8-smiling-0.5-0.1-yellow]",
     ),
     (
         FLAGS,

@@ -22,7 +22,7 @@ QUERIES = {
 
 
 def factual_recall(*, relations: tuple[str, ...] = tuple(QUERIES), flags: Flags = "distinct") -> Task:
-    """Items that ask for a fact about a country: as many as are beyond dispute (see `data/facts/SOURCES`).
+    """Items that ask for a fact about a country: as many as have one accepted answer (see `data/facts/SOURCES`).
 
     The group is the relation, so a counterfactual is another country with the same question; the cluster is the country.
     A capital is the answer once; who always says Africa, English or dollar is right in 29, 19 or 17 % of the items on
