@@ -1,7 +1,8 @@
 """Break each law on purpose and see that its test fails: `python tests/break_laws.py [part of a path or test ...]`.
 
-Each mutation of `mutations.py`, `mutations_models.py` and `mutations_spans.py` is applied alone to a copy of src/ and tests/, and its one
-test is run there. Status 1 if a mutation is not caught, or if the text to replace is no longer found exactly once.
+Each mutation of `mutations.py` and of the `mutations_*.py` beside it is applied alone to a copy of src/ and tests/, and
+its one test is run there. Status 1 if a mutation is not caught, or if the text to replace is no longer found exactly
+once.
 """
 
 import os
@@ -20,6 +21,7 @@ from mutations import MUTATIONS, Mutation
 from mutations_models import MODEL_MUTATIONS
 from mutations_real import REAL_MUTATIONS
 from mutations_spans import SPAN_MUTATIONS
+from mutations_tasks import TASK_MUTATIONS
 
 ROOT = Path(__file__).parent.parent
 LIMIT = 300  # seconds: a mutation that hangs is not caught
@@ -31,7 +33,7 @@ torch.set_num_threads(1)
 
 
 def main(wanted: Sequence[str]) -> int:
-    known = MUTATIONS + MODEL_MUTATIONS + SPAN_MUTATIONS + REAL_MUTATIONS
+    known = MUTATIONS + MODEL_MUTATIONS + SPAN_MUTATIONS + REAL_MUTATIONS + TASK_MUTATIONS
     mutations = [m for m in known if not wanted or any(part in m[0] or part in m[3] for part in wanted)]
     with tempfile.TemporaryDirectory() as folder:
         copy = copy_of(ROOT, Path(folder))

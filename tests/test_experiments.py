@@ -37,7 +37,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def open_run(folder: Path, store: Path, task: Task | None = None, **options) -> Run:
     return Run(
-        str(folder), task or counting(per_split=24), store=Store(store), load=lambda source: tiny("qwen2_vl"), **options
+        str(folder),
+        task or counting(per_split=24, style="shapes"),
+        store=Store(store),
+        load=lambda source: tiny("qwen2_vl"),
+        **options,
     )
 
 
@@ -144,7 +148,7 @@ def test_the_halves_of_a_panel_are_disjoint_and_hold_all_folds() -> None:
 
 
 def test_contrasts_of_different_halves_share_no_prompt_in_either_panel() -> None:
-    task = counting(per_split=60)
+    task = counting(per_split=60, style="shapes")
     seen = {half: set() for half in (0, 1)}
     for modality in ("text", "image"):
         for contrast in task.contrasts(modality, "discover"):  # type: ignore[arg-type]

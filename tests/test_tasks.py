@@ -1,141 +1,197 @@
-"""The paired tasks: balanced, the same data in both panels, constant lengths, fixed pixels, nothing from training."""
+"""The paired tasks: the same data in both panels, right answers, balanced, constant lengths, nothing from training."""
 
-import hashlib
-import random
 import re
 from collections import Counter
+from collections.abc import Callable
+from fractions import Fraction
+from types import ModuleType
 
 import pytest
 
-from diptych.errors import InputError
-from diptych.items import SPLITS, Task
-from diptych.tasks import _draw
-from diptych.tasks.arithmetic import arithmetic
-from diptych.tasks.arithmetic import held_out as pair_is_held_out
-from diptych.tasks.counting import KINDS, counting, sample
-from diptych.tasks.counting import held_out as list_is_held_out
+from diptych.items import MODALITIES, SPLITS, Item, Task
+from diptych.tasks import arithmetic, counting, factual_recall, ordering, sentiment
+from diptych.tasks._marks import marks
 
-TASKS = [counting(), arithmetic()]
-EACH = pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
+MODULES: dict[str, ModuleType] = {
+    module.__name__.rpartition(".")[2]: module for module in (arithmetic, counting, factual_recall, ordering, sentiment)
+}
+TASKS: dict[str, Task] = {name: getattr(module, name)() for name, module in MODULES.items()}
+EACH = pytest.mark.parametrize("name", TASKS)
+GENERATED = pytest.mark.parametrize("name", [name for name in TASKS if name != "factual_recall"])
+
+
+def text_of(item: Item) -> str:
+    assert item.text is not None
+    return item.text
+
+
+@GENERATED
+@pytest.mark.parametrize("per_split", [2, 100, 250])
+def test_splits_hold_about_as_many_items_as_asked_for(name: str, per_split: int) -> None:
+    if (name, per_split) == ("arithmetic", 250):
+        per_split = 240
+
+    task = getattr(MODULES[name], name)(per_split=per_split)
+
+    assert len(task.items) == 3 * per_split
+    assert all(0.9 * per_split - 1 <= len(task.split(split)) <= 1.1 * per_split + 1 for split in SPLITS)
 
 
 @EACH
-def test_splits_hold_about_as_many_items_as_asked_for(task: Task) -> None:
-    assert len(task.items) == 300
-    assert all(90 <= len(task.split(split)) <= 110 for split in SPLITS)
+def test_no_data_is_in_two_splits(name: str) -> None:
+    texts = [{item.text for item in TASKS[name].split(split)} for split in SPLITS]
+
+    assert not texts[0] & texts[1] and not texts[0] & texts[2] and not texts[1] & texts[2]
 
 
-@EACH
-def test_the_same_seed_gives_the_same_items_and_another_seed_others(task: Task) -> None:
-    function = {"counting": counting, "arithmetic": arithmetic}[task.name]
-    assert function(seed=0).digest() == task.digest()
-    assert function(seed=1).digest() != task.digest()
+@GENERATED
+def test_the_same_seed_gives_the_same_items_and_another_seed_others(name: str) -> None:
+    function = getattr(MODULES[name], name)
+
+    assert function(seed=0).digest() == TASKS[name].digest()
+    assert function(seed=1).digest() != TASKS[name].digest()
 
 
-@EACH
-def test_prompts_of_a_task_have_one_length_in_words(task: Task) -> None:
-    lengths = {
-        (len(item.text.split()), len(item.query.split()), len(item.answer.split())) for item in task.items if item.text
-    }
+@GENERATED
+def test_prompts_of_a_task_have_one_length_in_words(name: str) -> None:
+    lengths = {tuple(len(part.split()) for part in (text_of(i), i.query, i.answer)) for i in TASKS[name].items}
+
     assert len(lengths) == 1
 
 
 @EACH
-def test_both_panels_get_the_same_counterfactual(task: Task) -> None:
-    text, image = (task.contrasts(modality, "test") for modality in ("text", "image"))
+def test_both_panels_get_the_same_counterfactual_for_nearly_every_item(name: str) -> None:
+    task = TASKS[name]
+
+    text, image = (task.contrasts(modality, "test") for modality in MODALITIES)
+
     assert [(c.clean.id, c.counterfactual.id) for c in text] == [(c.clean.id, c.counterfactual.id) for c in image]
-    assert len(text) == len(task.split("test"))
+    assert len(text) >= 0.97 * len(task.split("test"))  # in a small group all answers of one half may be alike
 
 
 @EACH
-def test_a_counterfactual_has_the_same_query_and_other_data(task: Task) -> None:
-    for contrast in task.contrasts("text", "discover"):
+def test_a_counterfactual_has_the_same_query_and_other_data(name: str) -> None:
+    for contrast in TASKS[name].contrasts("text", "discover"):
         assert contrast.clean.query == contrast.counterfactual.query
         assert contrast.clean.text != contrast.counterfactual.text
 
 
-def test_every_kind_has_every_count_equally_often() -> None:
-    pairs = Counter((item.group, item.answer) for item in TASKS[0].items)
-    assert len(pairs) == len(KINDS) * 5
-    assert set(pairs.values()) == {10}
-
-
-def test_no_result_is_much_more_frequent_than_others() -> None:
-    answers = Counter(item.answer for item in TASKS[1].items)
-    assert max(answers.values()) <= 0.06 * len(TASKS[1].items)
-
-
-def test_half_of_the_expressions_are_sums() -> None:
-    assert Counter(item.group for item in TASKS[1].items) == {"plus": 150, "minus": 150}
-
-
-def test_answers_of_counting_are_the_counts() -> None:
-    for item in TASKS[0].items:
-        assert item.text is not None
-        assert item.answer == str(item.text.split().count(item.group))
-
-
-def test_answers_of_arithmetic_are_the_results() -> None:
-    for item in TASKS[1].items:
-        a, b = re.findall(r"\d+", item.text or "")
-        assert int(item.answer) == (int(a) + int(b) if item.group == "plus" else int(a) - int(b))
-
-
-@pytest.mark.parametrize(("function", "number"), [(counting, 1), (counting, 1001), (arithmetic, 1), (arithmetic, 400)])
-def test_an_impossible_number_of_items_is_refused(function: object, number: int) -> None:
-    with pytest.raises(InputError, match=f"cannot have {number} items per split. Give a number from 2 to"):
-        function(per_split=number)  # type: ignore[operator]
-
-
-def test_pictures_show_the_data_of_the_text() -> None:
-    for item in TASKS[0].items[:20]:
-        assert [mark.name for mark in _draw.place_shapes(**item.image.arguments)] == (item.text or "").split()  # type: ignore[union-attr]
-    for item in TASKS[1].items[:20]:
-        marks = _draw.place_expression(**item.image.arguments)  # type: ignore[union-attr]
-        assert "".join(mark.name for mark in marks) == (item.text or "").replace(" ", "")
-
-
-def test_marks_stay_inside_the_picture_and_apart() -> None:
-    for seed in range(200):
-        shapes = _draw.place_shapes(sample("star", 3, random.Random(seed)), seed)
-        glyphs = _draw.place_expression("12+34", seed)
-        for marks in (shapes, glyphs):
-            assert all(min(mark.box) >= 0 and max(mark.box) <= _draw.SIZE for mark in marks)
-            assert not any(_overlap(a.box, b.box) for a in marks for b in marks if a is not b)
-
-
-def _overlap(a: _draw.Box, b: _draw.Box) -> bool:
-    apart = a.right <= b.left + 1e-9 or b.right <= a.left + 1e-9 or a.bottom <= b.top + 1e-9 or b.bottom <= a.top + 1e-9
-    return not apart
-
-
-PIXELS = {
-    "circles-in-csssssms": "0c355d7476a182945c5014a8754a41be440790e28c229193ae5051e6693188c2",
-    "hearts-in-qccqqchq": "76349a312ed72df009e8c5000a4b7296076439e40b836a93fd74c657812fb9e2",
-    "25-plus-23": "2c0e855199ecc145eca448dca4bdce9097e75bc54a9db66054a904b940a5c01b",
-    "45-minus-26": "cac09af333d73880abce65b0486bd92b01faea5a749dfc214115da794aaa8f50",
+NAMES_IN_TEXT: dict[str, Callable[[str], list[str]]] = {
+    "arithmetic": lambda text: list(text.replace(" ", "")),
+    "counting": str.split,
+    "factual_recall": lambda text: [text],
+    "ordering": lambda text: re.findall(r"\ba (\w+ \w+)", text),
+    "sentiment": lambda text: re.findall(r"one is (\w+)", text) + re.findall(r"\ba (\w+)", text),
 }
+"""What a reader of the text would expect to see, in order."""
 
 
-@pytest.mark.parametrize("name", PIXELS)
-def test_a_drawing_has_the_recorded_pixels(name: str) -> None:
-    picture = {item.id: item.image for task in TASKS for item in task.items}[name]
-    assert picture is not None
-    image = picture.open()
-    assert (image.mode, image.size) == ("RGB", (224, 224))
-    assert hashlib.sha256(image.tobytes()).hexdigest() == PIXELS[name]
+@EACH
+def test_the_picture_shows_the_data_of_the_text_in_its_order(name: str) -> None:
+    for item in TASKS[name].items:
+        assert [mark.name for mark in marks(item)] == NAMES_IN_TEXT[name](text_of(item))
 
 
-def test_every_shape_and_character_looks_different() -> None:
-    shapes = {_draw.draw_shapes([kind], 0).tobytes() for kind in _draw.SHAPES}
-    glyphs = {_draw.draw_expression(glyph, 0).tobytes() for glyph in _draw.GLYPHS}
-    assert (len(shapes), len(glyphs)) == (len(_draw.SHAPES), len(_draw.GLYPHS))
+def asked_place(item: Item) -> str:
+    ordinal, side = re.findall(r"the (\w+) object from the (\w+)", item.query)[0]
+    colours = re.findall(r"\ba (\w+)", text_of(item))
+    place = ["first", "second", "third", "fourth", "fifth", "sixth"].index(ordinal)
+    return (colours if side == "left" else colours[::-1])[place]
 
 
-def test_shipped_items_are_held_out() -> None:
-    assert all(list_is_held_out((item.text or "").split()) for item in TASKS[0].items)
-    assert all(pair_is_held_out(*map(int, re.findall(r"\d+", item.text or ""))) for item in TASKS[1].items)
+def asked_mood(item: Item) -> str:
+    moods = {
+        "happy": "grinning laughing smiling",
+        "sad": "crying frowning sobbing",
+        "angry": "fuming scowling shouting",
+        "scared": "screaming sweating trembling",
+    }
+    felt = Counter(mood for word in text_of(item).split() for mood in moods if word.strip(".,") in moods[mood].split())
+    (mood, most), *others = felt.most_common()
+    assert all(count < most for _, count in others)
+    return mood
 
 
-def test_operands_are_held_out_in_either_order() -> None:
-    assert all(pair_is_held_out(a, b) == pair_is_held_out(b, a) for a in range(10, 50) for b in range(10, 50))
+def asked_result(item: Item) -> str:
+    a, sign, b = text_of(item).split()
+    first, second = Fraction(a), Fraction(b)
+    return str({"+": first + second, "-": first - second, "×": first * second, "÷": first / second}[sign])
+
+
+def asked_number(item: Item) -> str:
+    return str(text_of(item).split().count(re.findall(r"many (\w+)s", item.query)[0]))
+
+
+@pytest.mark.parametrize(
+    ("name", "asked"),
+    [
+        ("arithmetic", asked_result),
+        ("counting", asked_number),
+        ("ordering", asked_place),
+        ("sentiment", asked_mood),
+    ],
+)
+def test_answers_are_right(name: str, asked: Callable[[Item], str]) -> None:
+    assert [item.answer for item in TASKS[name].items] == [asked(item) for item in TASKS[name].items]
+
+
+@pytest.mark.parametrize(
+    ("name", "share"), [("arithmetic", 0.05), ("counting", 0.21), ("ordering", 0.14), ("sentiment", 0.26)]
+)
+def test_who_always_gives_the_most_frequent_answer_is_rarely_right(name: str, share: float) -> None:
+    answers = Counter(item.answer for item in TASKS[name].items)
+
+    assert max(answers.values()) <= share * len(TASKS[name].items)
+
+
+@pytest.mark.parametrize(
+    ("relation", "answer", "share"),
+    [
+        ("capital", None, 0.01),
+        ("continent", "Africa", 0.29),
+        ("language", "English", 0.19),
+        ("currency", "dollar", 0.17),
+    ],
+)
+def test_the_most_frequent_fact_is_the_one_the_task_tells(relation: str, answer: str | None, share: float) -> None:
+    answers = Counter(item.answer for item in TASKS["factual_recall"].items if item.group == relation)
+
+    (top, number), *_ = answers.most_common()
+
+    assert top == answer or (answer is None and number == 1)
+    assert round(number / answers.total(), 2) == share
+
+
+def test_every_kind_has_every_count_equally_often() -> None:
+    pairs = Counter((item.group, item.answer) for item in counting.counting(per_split=100).items)
+
+    assert (len(pairs), set(pairs.values())) == (12 * 5, {5})
+
+
+def test_every_operator_is_equally_frequent() -> None:
+    groups = Counter(item.group for item in TASKS["arithmetic"].items)
+
+    assert groups == {"plus": 75, "minus": 75, "times": 75, "over": 75}
+
+
+def test_products_and_quotients_are_as_many_as_said_and_small() -> None:
+    assert (len(arithmetic.pairs("×")), len(arithmetic.pairs("÷"))) == (491, 491)
+    assert all(0 < int(answer) < 200 for answer in TASKS["arithmetic"].answers)
+
+
+def test_expressions_of_the_same_numbers_are_never_apart() -> None:
+    one, other, quotient = (arithmetic.item_of(*e) for e in (("×", 12, 14), ("×", 14, 12), ("÷", 168, 12)))
+    total, difference = arithmetic.item_of("+", 23, 45), arithmetic.item_of("-", 45, 23)
+
+    assert one.cluster == other.cluster == quotient.cluster
+    assert total.cluster == difference.cluster != one.cluster
+
+
+def test_look_alikes_are_each_other_s_counterfactuals_on_request() -> None:
+    task = factual_recall.factual_recall(flags="alike")
+    contrasts = [contrast for split in SPLITS for contrast in task.contrasts("image", split)]
+
+    pairs = {tuple(sorted(text_of(item) for item in (c.clean, c.counterfactual))) for c in contrasts}
+
+    assert ("Chad", "Romania") in pairs and ("Netherlands", "Paraguay") in pairs
+    assert not {item.text for item in task.items} & {item.text for item in TASKS["factual_recall"].items}

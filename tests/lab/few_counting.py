@@ -6,4 +6,4 @@ from diptych.tasks.counting import counting
 
 def few_counting() -> Task:
     """Thirty-six items."""
-    return counting(per_split=12)
+    return counting(per_split=12, style="shapes")

@@ -27,6 +27,7 @@ SPECIAL = (
     "<|image_pad|>",
     "<|video_pad|>",
 )
+SHAPES = counting.KINDS["shapes"]
 BLANK = "blank"  # what an image token reads where the picture is empty
 QUESTION_WORDS = (
     "user",
@@ -60,13 +61,13 @@ COVERED = 0.15  # an image token reads a number that covers at least this share 
 
 def build_tokenizer() -> PreTrainedTokenizerFast:
     """One token per word; a number is a word."""
-    plurals = [f"{kind}s" for kind in counting.KINDS]
+    plurals = [f"{kind}s" for kind in SHAPES]
     words = [
         *SPECIAL,
         BLANK,
         *QUESTION_WORDS,
         *SIGNS,
-        *counting.KINDS,
+        *SHAPES,
         *plurals,
         *(str(number) for number in range(100)),
     ]
@@ -142,18 +143,18 @@ def read_words(item: Item) -> list[str]:
 
 def _sample_counting(chance: random.Random) -> Item:
     while True:
-        kind = chance.choice(counting.KINDS)
-        kinds = counting.sample(kind, chance.choice(counting.COUNTS), chance)
-        if not counting.held_out(kinds):
-            return counting.item_of(kind, kinds)
+        kind = chance.choice(SHAPES)
+        item = counting.item_of(kind, counting.sample(kind, chance.choice(counting.COUNTS), chance, "shapes"), "shapes")
+        if not counting.held_out(item):
+            return item
 
 
 def _sample_arithmetic(chance: random.Random) -> Item:
     while True:
-        operator = chance.choice(list(arithmetic.OPERATORS))
-        a, b = chance.choice(arithmetic.pairs(operator))
-        if not arithmetic.held_out(a, b):
-            return arithmetic.item_of(operator, a, b)
+        operator = chance.choice("+-")
+        item = arithmetic.item_of(operator, *chance.choice(arithmetic.pairs(operator)), style="strokes")
+        if not arithmetic.held_out(item):
+            return item
 
 
 SAMPLERS: dict[str, Callable[[random.Random], Item]] = {"counting": _sample_counting, "arithmetic": _sample_arithmetic}

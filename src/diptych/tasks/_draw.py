@@ -15,6 +15,7 @@ SIZE = 224  # pixels, both sides
 CELLS = 4  # shapes live in a grid of 4 × 4 cells
 SMOOTH = 2  # marks are painted at twice the size and averaged down
 BACKGROUND = (255, 255, 255)
+BLACK = (0, 0, 0)
 INKS = ((200, 30, 40), (20, 90, 190), (20, 130, 60), (230, 120, 10), (120, 50, 150), (60, 60, 60))
 
 Point = tuple[float, float]  # x and y in the unit square, y downwards
@@ -31,11 +32,11 @@ class Box(NamedTuple):
 
 @dataclass(frozen=True)
 class Mark:
-    """One figure of the picture: the name of a shape or a character, where it is, and its ink."""
+    """One figure of the picture: what it is called, where it is, and its ink, if it has no colours of its own."""
 
     name: str
     box: Box
-    ink: tuple[int, int, int]
+    ink: tuple[int, int, int] = BLACK
 
 
 def _arc(x: float, y: float, radius: float, start: float, stop: float, steps: int = 32) -> list[Point]:
@@ -72,6 +73,8 @@ GLYPHS: dict[str, list[list[Point]]] = {
     "9": [[(0.15, 0.95), (0.51, 0.42), *_arc(0.3, 0.3, 0.25, 20, -340)]],
     "+": [[(0.05, 0.55), (0.55, 0.55)], [(0.3, 0.3), (0.3, 0.8)]],
     "-": [[(0.05, 0.55), (0.55, 0.55)]],
+    "×": [[(0.1, 0.35), (0.5, 0.75)], [(0.5, 0.35), (0.1, 0.75)]],
+    "÷": [[(0.05, 0.55), (0.55, 0.55)], [(0.3, 0.3), (0.3, 0.31)], [(0.3, 0.79), (0.3, 0.8)]],
 }
 
 
@@ -91,7 +94,7 @@ def place_shapes(kinds: list[str], seed: int) -> list[Mark]:
 
 
 def place_expression(text: str, seed: int) -> list[Mark]:
-    """Marks of the characters of `text` (digits, + and -) on one line, in one ink, at a random place and size."""
+    """Marks of the characters of `text` (digits and + - × ÷) on one line, in one ink, at a random place and size."""
     chance = random.Random(seed)
     pitch = SIZE / len(text) * chance.uniform(0.86, 0.94)  # from one glyph's left edge to the next
     width, height = 0.8 * pitch, 0.8 * pitch / 0.6
@@ -108,7 +111,7 @@ def draw_shapes(kinds: list[str], seed: int) -> Image.Image:
 
 
 def draw_expression(text: str, seed: int) -> Image.Image:
-    """The characters of `text` (digits, + and -) on one line, as an RGB picture of 224 × 224 pixels."""
+    """The characters of `text` (digits and + - × ÷) on one line, as an RGB picture of 224 × 224 pixels."""
     return _paint(place_expression(text, seed))
 
 
