@@ -7,6 +7,7 @@ Mutation = tuple[str, str, str, str]
 
 REGISTRY = "src/diptych/registry.py"
 ITEMS = "src/diptych/items.py"
+PICTURES = "src/diptych/pictures.py"
 LAYOUT = "src/diptych/layout.py"
 GRID = "src/diptych/grid.py"
 ACTIVATIONS = "src/diptych/activations.py"
@@ -16,6 +17,7 @@ BATCH = "src/diptych/batch.py"
 FAITHFULNESS = "src/diptych/faithfulness.py"
 COMPARE = "src/diptych/compare.py"
 EXPERIMENT = "src/diptych/run/experiment.py"
+PARAMETERS = "src/diptych/parameters.py"
 RUN = "src/diptych/run/run.py"
 SOURCE = "src/diptych/run/source.py"
 STORE = "src/diptych/run/store.py"
@@ -39,22 +41,22 @@ MUTATIONS: tuple[Mutation, ...] = (
     (REGISTRY, "inspect.getsourcefile(plain)", "inspect.getsourcefile(inspect)", "tests/test_registry.py::test_the_digest_of_a_shipped_function_is_that_of_its_file"),
     (REGISTRY, "except OSError as error:", "except KeyError as error:", "tests/test_registry.py::test_a_function_that_is_in_no_file_has_no_digest"),
     # parameters of experiments: checked, and plain in the identity
-    (EXPERIMENT, "checked = _validate(adapter, value)", "checked = adapter.validate_python(value)", "tests/test_run_parameters.py::test_several_numbers_may_be_written_with_commas"),
-    (EXPERIMENT, "checked = _validate(adapter, value)", "checked = _validate(TypeAdapter(Any), value)", "tests/test_run_parameters.py::test_a_parameter_out_of_its_bounds_is_refused_with_what_was_expected"),
-    (EXPERIMENT, "allow_nan=False", "allow_nan=True", "tests/test_run_parameters.py::test_a_parameter_out_of_its_bounds_is_refused_with_what_was_expected"),
-    (EXPERIMENT, "return adapter.validate_python(value)\n", "return adapter.validate_python(value.split(',') if isinstance(value, str) else value)\n", "tests/test_run_parameters.py::test_commas_part_texts_only_where_several_are_expected"),
-    (EXPERIMENT, "[part.strip() for part in value.split(\",\")]", "value.split(\",\")", "tests/test_run_parameters.py::test_commas_part_texts_only_where_several_are_expected"),
-    (EXPERIMENT, "identified(adapter.dump_python(checked, mode=\"json\"))", "adapter.dump_python(checked, mode=\"json\")", "tests/test_run_parameters.py::test_a_file_that_a_parameter_names_counts_by_its_text_wherever_it_lies[a path]"),
-    (EXPERIMENT, "{Path(value).name} {file_digest(value)}", "{value} {file_digest(value)}", "tests/test_run_parameters.py::test_a_file_that_a_parameter_names_counts_by_its_text_wherever_it_lies[a path]"),
-    (EXPERIMENT, "[identified(entry) for entry in value]", "value", "tests/test_run_parameters.py::test_a_file_that_a_parameter_names_counts_by_its_text_wherever_it_lies[a list of paths]"),
-    (EXPERIMENT, "{key: identified(entry) for", "{key: entry for", "tests/test_run_parameters.py::test_a_file_that_a_parameter_names_counts_by_its_text_wherever_it_lies[an option]"),
-    (EXPERIMENT, 'value.endswith(".py") and Path', "Path", "tests/test_run_parameters.py::test_a_text_that_names_no_file_of_code_stays_as_it_is"),
-    (EXPERIMENT, " and Path(value).is_file()", "", "tests/test_run_parameters.py::test_a_text_that_names_no_file_of_code_stays_as_it_is"),
+    (PARAMETERS, "checked = _validate(adapter, value)", "checked = adapter.validate_python(value)", "tests/test_run_parameters.py::test_several_numbers_may_be_written_with_commas"),
+    (PARAMETERS, "checked = _validate(adapter, value)", "checked = _validate(TypeAdapter(Any), value)", "tests/test_run_parameters.py::test_a_parameter_out_of_its_bounds_is_refused_with_what_was_expected"),
+    (PARAMETERS, "allow_nan=False", "allow_nan=True", "tests/test_run_parameters.py::test_a_parameter_out_of_its_bounds_is_refused_with_what_was_expected"),
+    (PARAMETERS, "return adapter.validate_python(value)\n", "return adapter.validate_python(value.split(',') if isinstance(value, str) else value)\n", "tests/test_run_parameters.py::test_commas_part_texts_only_where_several_are_expected"),
+    (PARAMETERS, "[part.strip() for part in value.split(\",\")]", "value.split(\",\")", "tests/test_run_parameters.py::test_commas_part_texts_only_where_several_are_expected"),
+    (PARAMETERS, "identified(adapter.dump_python(checked, mode=\"json\"))", "adapter.dump_python(checked, mode=\"json\")", "tests/test_run_parameters.py::test_a_file_that_a_parameter_names_counts_by_its_text_wherever_it_lies[a path]"),
+    (PARAMETERS, "{Path(value).name} {file_digest(value)}", "{value} {file_digest(value)}", "tests/test_run_parameters.py::test_a_file_that_a_parameter_names_counts_by_its_text_wherever_it_lies[a path]"),
+    (PARAMETERS, "[identified(entry) for entry in value]", "value", "tests/test_run_parameters.py::test_a_file_that_a_parameter_names_counts_by_its_text_wherever_it_lies[a list of paths]"),
+    (PARAMETERS, "{key: identified(entry) for", "{key: entry for", "tests/test_run_parameters.py::test_a_file_that_a_parameter_names_counts_by_its_text_wherever_it_lies[an option]"),
+    (PARAMETERS, 'value.endswith(".py") and Path', "Path", "tests/test_run_parameters.py::test_a_text_that_names_no_file_of_code_stays_as_it_is"),
+    (PARAMETERS, " and Path(value).is_file()", "", "tests/test_run_parameters.py::test_a_text_that_names_no_file_of_code_stays_as_it_is"),
     (EXPERIMENT, "found[identified(name)] = used.version", "found[name] = used.version", "tests/test_run_parameters.py::test_a_used_file_counts_by_its_text_wherever_it_lies"),
-    (EXPERIMENT, "except (PydanticUserError, ValueError) as error:", "except ValueError as error:", "tests/test_run_parameters.py::test_a_signature_that_cannot_be_checked_is_refused"),
-    (EXPERIMENT, "        if unnamed:\n", "        if False:\n", "tests/test_run_parameters.py::test_a_signature_that_cannot_be_checked_is_refused"),
-    (EXPERIMENT, "except Exception as error:", "except NameError as error:", "tests/test_run_parameters.py::test_a_signature_that_cannot_be_checked_is_refused"),
-    (EXPERIMENT, "except Exception as error:", "except ValueError as error:", "tests/test_run_parameters.py::test_annotations_that_cannot_be_read_are_named"),
+    (PARAMETERS, "except (PydanticUserError, ValueError) as error:", "except ValueError as error:", "tests/test_run_parameters.py::test_a_signature_that_cannot_be_checked_is_refused"),
+    (PARAMETERS, "        if unnamed:\n", "        if False:\n", "tests/test_run_parameters.py::test_a_signature_that_cannot_be_checked_is_refused"),
+    (PARAMETERS, "except Exception as error:", "except NameError as error:", "tests/test_run_parameters.py::test_a_signature_that_cannot_be_checked_is_refused"),
+    (PARAMETERS, "except Exception as error:", "except ValueError as error:", "tests/test_run_parameters.py::test_annotations_that_cannot_be_read_are_named"),
     # runs: nothing of two states of a file, nothing written for what cannot run
     (RUN, "                running.require_unchanged()\n", "", "tests/test_run.py::test_nothing_is_stored_once_a_file_that_a_parameter_names_is_edited[2-units1]"),
     (RUN, "        running.require_unchanged()\n        result", "        result", "tests/test_run.py::test_nothing_is_stored_once_a_file_that_a_parameter_names_is_edited[4-units2]"),
@@ -69,20 +71,20 @@ MUTATIONS: tuple[Mutation, ...] = (
     (CLI, "for key, parameter in experiment.parameters().items()]", "for key, parameter in ()]", "tests/test_cli.py::test_experiments_are_listed_with_their_parameters_and_defaults"),
     (CLI, "A name (see `diptych experiments`), or", "A name, or", "tests/test_cli.py::test_help_names_the_lists_of_what_can_be_run"),
     # pictures
-    (ITEMS, 'image.convert("RGB")', "image.copy()", "tests/test_pictures.py::test_a_picture_of_any_mode_opens_as_rgb"),
-    (ITEMS, "except Exception as error:", "except SyntaxError as error:", "tests/test_pictures.py::test_a_missing_picture_is_named"),
-    (ITEMS, "except Exception as error:", "except FileNotFoundError as error:", "tests/test_pictures.py::test_a_file_that_is_no_picture_is_named"),
-    (ITEMS, "except Exception as error:", "except SyntaxError as error:", "tests/test_pictures.py::test_a_picture_cut_short_is_named"),
-    (ITEMS, "except Exception as error:", "except OSError as error:", "tests/test_pictures.py::test_a_picture_with_a_damaged_part_is_named"),
-    (ITEMS, "except Exception as error:", "except OSError as error:", "tests/test_pictures.py::test_a_picture_of_too_many_pixels_is_named"),
-    (ITEMS, "Path(self.path).read_bytes()", "str(self.path).encode()", "tests/test_pictures.py::test_the_digest_of_a_picture_is_that_of_its_content"),
-    (ITEMS, "sort_keys=True, ensure_ascii", "ensure_ascii", "tests/test_pictures.py::test_a_drawing_is_drawn_from_its_arguments_and_known_by_them"),
-    (ITEMS, "[self.draw.__name__, source_digest", "[source_digest", "tests/test_items.py::test_a_missing_panel_and_another_drawing_function_have_digests_of_their_own"),
-    (ITEMS, "source_digest(self.draw), self.arguments]", "self.arguments]", "tests/test_pictures.py::test_a_change_of_the_code_that_draws_is_another_digest"),
-    (ITEMS, "source_digest(self.draw), self.arguments]", "str(inspect.getsourcefile(self.draw)), self.arguments]", "tests/test_pictures.py::test_the_code_that_draws_may_lie_anywhere"),
-    (ITEMS, '.get(name) is not self.draw:', '.get("Image") is None:', "tests/test_pictures.py::test_what_draws_from_more_than_its_arguments_is_refused"),
-    (ITEMS, 'getattr(inspect.unwrap(self.draw), "__globals__"', 'getattr(self.draw, "__globals__"', "tests/test_pictures.py::test_a_wrapped_function_may_draw"),
-    (ITEMS, "json.dumps(self.arguments)\n", "json.dumps(self.arguments, default=str)\n", "tests/test_pictures.py::test_arguments_of_a_drawing_that_have_no_digest_are_refused"),
+    (PICTURES, 'exif_transpose(image).convert("RGB")', "exif_transpose(image)", "tests/test_pictures.py::test_a_picture_of_any_mode_opens_as_rgb"),
+    (PICTURES, "except Exception as error:  # of a damaged", "except SyntaxError as error:  #", "tests/test_pictures.py::test_a_missing_picture_is_named"),
+    (PICTURES, "except Exception as error:  # of a damaged", "except FileNotFoundError as error:  #", "tests/test_pictures.py::test_a_file_that_is_no_picture_is_named"),
+    (PICTURES, "except Exception as error:  # of a damaged", "except SyntaxError as error:  #", "tests/test_pictures.py::test_a_picture_cut_short_is_named"),
+    (PICTURES, "except Exception as error:  # of a damaged", "except OSError as error:  #", "tests/test_pictures.py::test_a_picture_with_a_damaged_part_is_named"),
+    (PICTURES, "except Exception as error:  # of a damaged", "except OSError as error:  #", "tests/test_pictures.py::test_a_picture_of_too_many_pixels_is_named"),
+    (PICTURES, "Path(self.path).read_bytes()", "str(self.path).encode()", "tests/test_pictures.py::test_the_digest_of_a_picture_is_that_of_its_content"),
+    (PICTURES, "sort_keys=True, ensure_ascii", "ensure_ascii", "tests/test_pictures.py::test_a_drawing_is_drawn_from_its_arguments_and_known_by_them"),
+    (PICTURES, "[self.draw.__name__, source_digest", "[source_digest", "tests/test_items.py::test_a_missing_panel_and_another_drawing_function_have_digests_of_their_own"),
+    (PICTURES, "source_digest(self.draw), self.arguments]", "self.arguments]", "tests/test_pictures.py::test_a_change_of_the_code_that_draws_is_another_digest"),
+    (PICTURES, "source_digest(self.draw), self.arguments]", "str(inspect.getsourcefile(self.draw)), self.arguments]", "tests/test_pictures.py::test_the_code_that_draws_may_lie_anywhere"),
+    (PICTURES, '.get(name) is not self.draw:', '.get("Image") is None:', "tests/test_pictures.py::test_what_draws_from_more_than_its_arguments_is_refused"),
+    (PICTURES, 'getattr(inspect.unwrap(self.draw), "__globals__"', 'getattr(self.draw, "__globals__"', "tests/test_pictures.py::test_a_wrapped_function_may_draw"),
+    (PICTURES, "json.dumps(self.arguments)\n", "json.dumps(self.arguments, default=str)\n", "tests/test_pictures.py::test_arguments_of_a_drawing_that_have_no_digest_are_refused"),
     # items and contrasts
     (ITEMS, "not getattr(self, name).strip():", "not getattr(self, name):", "tests/test_items.py::test_an_item_that_cannot_be_asked_is_refused[no id]"),
     (ITEMS, '("id", "text", "query", "answer")', '("id", "query", "answer")', "tests/test_items.py::test_an_item_that_cannot_be_asked_is_refused[an empty text]"),
@@ -90,8 +92,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     (ITEMS, '("id", "text", "query", "answer")', '("id", "text", "answer")', "tests/test_items.py::test_an_item_that_cannot_be_asked_is_refused[no query]"),
     (ITEMS, '("id", "text", "query", "answer")', '("id", "text", "query")', "tests/test_items.py::test_an_item_that_cannot_be_asked_is_refused[no answer]"),
     (ITEMS, "if self.text is None and self.image is None:", "if False:", "tests/test_items.py::test_an_item_that_cannot_be_asked_is_refused[no panel]"),
-    (ITEMS, 'in ("text", "query", "answer")', 'in ("query", "answer")', "tests/test_items.py::test_an_item_that_cannot_be_asked_is_refused[a bell in its text]"),
-    (ITEMS, 'in ("text", "query", "answer")', 'in ("text", "answer")', "tests/test_items.py::test_an_item_that_cannot_be_asked_is_refused[a null in its query]"),
+    (ITEMS, 'in ("text", "query", "answer", "sentence")', 'in ("query", "answer")', "tests/test_items.py::test_an_item_that_cannot_be_asked_is_refused[a bell in its text]"),
+    (ITEMS, 'in ("text", "query", "answer", "sentence")', 'in ("text", "answer")', "tests/test_items.py::test_an_item_that_cannot_be_asked_is_refused[a null in its query]"),
     (ITEMS, r'c not in "\n\t"', r'c not in "\n\t\r"', "tests/test_items.py::test_an_item_that_cannot_be_asked_is_refused[a return in its answer]"),
     (ITEMS, r' and c not in "\n\t"', "", "tests/test_items.py::test_line_breaks_tabs_and_other_scripts_are_allowed"),
     (ITEMS, "if not self.cluster:", "if True:", "tests/test_items.py::test_an_item_without_cluster_is_a_cluster_of_its_own"),

@@ -9,7 +9,7 @@ import pytest
 
 SOURCE = Path(__file__).parent.parent / "src" / "diptych"
 
-BASE = {"errors", "registry"}
+BASE = {"errors", "registry", "parameters", "pictures"}
 VALUES = {"items", "spans", "layout", "alignment", "locate", "grid", "activations", "metrics", "statistics", "result"}
 METHODS = {"attribution", "interventions", "faithfulness", "compare", "backpatch"}
 ONLY_VALUES = {"compare"}  # methods that compare circuits without a model
@@ -17,6 +17,8 @@ ONLY_VALUES = {"compare"}  # methods that compare circuits without a model
 LOWER = {
     "errors": set(),
     "registry": {"errors"},
+    "parameters": {"errors", "registry"},
+    "pictures": {"errors", "registry"},
     **dict.fromkeys(VALUES, BASE | VALUES),
     "tasks": BASE | {"items"},
     "models": BASE | VALUES | {"batch", "tasks"},
