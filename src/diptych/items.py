@@ -55,7 +55,7 @@ class Item:
                 )
         if self.text is None and self.image is None:
             raise InputError(f"Item '{self.id}' has neither text nor image. Give at least one panel.")
-        for name in ("text", "query", "answer", "sentence"):
+        for name in ("text", "query", "answer", "sentence", "id", "group", "cluster"):
             _refuse_control_characters(self.id, name, getattr(self, name) or "")
         require_ranges(self.id, self.spans, {"text": self.text, "query": self.query})
         if min(self.cells) < 1:
@@ -225,4 +225,4 @@ def _refuse_divided_splits(name: str, items: tuple[Item, ...]) -> None:
 def _refuse_control_characters(item_id: str, name: str, value: str) -> None:
     bad = sorted({f"U+{ord(c):04X}" for c in value if unicodedata.category(c) in ("Cc", "Cs") and c not in "\n\t"})
     if bad:
-        raise InputError(f"Item '{item_id}' has control characters in its {name}: {', '.join(bad)}. Remove them.")
+        raise InputError(f"Item {item_id!r} has control characters in its {name}: {', '.join(bad)}. Remove them.")
