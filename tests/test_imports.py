@@ -28,25 +28,15 @@ LOWER = {
     "run": BASE | VALUES,
     "experiments": BASE | VALUES | {"tasks", "models", "batch", "run"} | METHODS,
     "report": {"errors", "result"},
+    "contact_sheet": BASE | {"items"},
 }
-TOP = {"cli", "__main__", "__init__"}
+TOP = {"cli", "cli_tasks", "cli_values", "__main__", "__init__"}
 """May import everything."""
 
 LATE = {("run", "models")}
 """Imports allowed inside functions and for type checkers only: a stored result is read without a model."""
 
-WITHOUT_TORCH = BASE | {
-    "items",
-    "spans",
-    "result",
-    "statistics",
-    "tasks",
-    "run",
-    "report",
-    "cli",
-    "__main__",
-    "__init__",
-}
+WITHOUT_TORCH = BASE | {"items", "spans", "result", "statistics", "tasks", "run", "report", "contact_sheet"} | TOP
 """Import torch late or never: help, tasks and reports are quick, and need no model."""
 
 

@@ -78,6 +78,12 @@ class Item:
     def paired(self) -> bool:
         return self.text is not None and self.image is not None
 
+    @property
+    def wording(self) -> tuple[str, int]:
+        """The words of the text panel, and the character at which its data begins."""
+        words = self.sentence or f"{self.text}\n{self.query}"
+        return words, words.index(self.text or "")
+
     def has(self, modality: Modality) -> bool:
         """Whether the item has this panel."""
         return (self.text if modality == "text" else self.image) is not None

@@ -161,7 +161,7 @@ def _cached(seen: dict[tuple[str, Modality], Prompt], vlm: VLM, item: Item, moda
 
 def _encode_text(vlm: VLM, item: Item) -> Prompt:
     assert item.text is not None  # a contrast has its panel
-    content = f"{item.text}\n{item.query}"
+    content, offset = item.wording
     rendered = _render(vlm, [{"type": "text", "text": content}])
     start = rendered.rfind(content)
     if start < 0:
@@ -174,8 +174,9 @@ def _encode_text(vlm: VLM, item: Item) -> Prompt:
         raise InputError(
             f"The processor of {vlm.name} tokenises text differently from its tokenizer, so the data cannot be located."
         )
-    starts = {"data": start, "query": start + len(content) - len(item.query)}
-    layout = text_layout(found["offset_mapping"], (start, start + len(item.text)))
+    data = start + offset
+    starts = {"data": data} if item.sentence else {"data": data, "query": start + len(content) - len(item.query)}
+    layout = text_layout(found["offset_mapping"], (data, data + len(item.text)))
     return Prompt(item, inputs, name_parts(layout, text_parts(item, found["offset_mapping"], starts)))
 
 
@@ -248,10 +249,10 @@ def _first_token(vlm: VLM, answer: str, space: str) -> int:
 
 def _batch(pairs: Sequence[tuple[Contrast, Prompt, Prompt]], answers: AnswerTokens) -> Batch:
     layout = pairs[0][1].layout
-    prefixes = torch.stack([prompt.tokens[layout.prefix] for _, *both in pairs for prompt in both])
-    if not bool((prefixes == prefixes[0]).all()):
+    if any(not torch.equal(a.tokens[layout.prefix], b.tokens[layout.prefix]) for _, a, b in pairs):
         raise MismatchError(
-            "The prompts differ before their data. The prefix must be the same in all prompts: check the chat template."
+            "The prompts of a contrast differ before their data. The prefix must be the same in both: check the chat "
+            "template, or give items whose sentences begin differently different groups."
         )
     return Batch(
         contrasts=tuple(contrast for contrast, _, _ in pairs),

@@ -17,7 +17,7 @@ def task_parameters(name: str) -> Parameters:
     return Parameters(f"task '{name}'", function, f"def {function.__name__}(*, ...) -> Task")
 
 
-def make_task(name: str, **parameters: Any) -> "Task":
+def make_task(name: str, /, **parameters: Any) -> "Task":
     """The shipped task of this name, or the one in a user's `.py` file, made with these parameters.
 
     Raises `InputError` for an unknown name or parameter, and for a user's function that fails or returns no `Task`.

@@ -92,9 +92,10 @@ def _streamed(data: str, split: str, revision: str | None, subset: str | None) -
         ) from error
     if (Path(data) / "state.json").exists() or (Path(data) / "dataset_dict.json").exists():
         found = datasets.load_from_disk(data)
-        source: Any = found[split] if isinstance(found, datasets.DatasetDict) else found
-        if source.split not in (None, split):
-            raise InputError(f"'{data}' holds the split '{source.split}', not '{split}'. Give its name.")
+        parts = found if isinstance(found, datasets.DatasetDict) else {str(found.split or split): found}
+        if split not in parts:
+            raise InputError(f"'{data}' has no split '{split}'. Known: {', '.join(parts)}.")
+        source: Any = parts[split]
     else:
         source = datasets.load_dataset(data, name=subset, split=split, revision=revision, streaming=True)
     features = dict(source.features or {})
