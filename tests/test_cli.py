@@ -100,9 +100,15 @@ def test_a_report_is_made_from_the_folder_alone(
         ((*RUN, "--dtype", "float99"), "No dtype named 'float99'. Known: float32"),
         ((*RUN, "--revision", "main"), "Revision 'main' cannot be chosen for './tiny-model', which is a folder"),
         ((*RUN, "--runs", "sizes.py"), "Runs cannot be stored in 'sizes.py': Not a directory"),
-        (("run", "sizes.py", "--model", "./tiny-model", "--task", "needy.py"), "Task 'needy.py' needs a value for 'count'"),
+        (
+            ("run", "sizes.py", "--model", "./tiny-model", "--task", "needy.py"),
+            "Task 'needy.py' needs a value for 'count'",
+        ),
         ((*RUN, "--set", "count=2"), "Task 'crosses.py' has no parameter 'count'. Known: none"),
-        (("run", "sizes.py", "--model", "./tiny-model", "--task", "folder", "--set", "path=no.jsonl"), "No file 'no.jsonl'"),
+        (
+            ("run", "sizes.py", "--model", "./tiny-model", "--task", "folder", "--set", "path=no.jsonl"),
+            "No file 'no.jsonl'",
+        ),
         (("tasks", "show", "folder"), "Task 'folder' needs a value for 'path'"),
         (("tasks", "show", "count"), "No task named 'count'. Known: "),
         (
@@ -196,7 +202,18 @@ def test_a_run_takes_the_parameters_of_its_task(
 ) -> None:
     rows = [{"text": "x " * n, "query": "How many x?", "answer": n} for n in (1, 2, 3)]
     (lab / "mine.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    asked = ("run", "sizes.py", "--model", "./tiny-model", "--task", "folder", "-s", "path=mine.jsonl", "-s", "name=marks")
+    asked = (
+        "run",
+        "sizes.py",
+        "--model",
+        "./tiny-model",
+        "--task",
+        "folder",
+        "-s",
+        "path=mine.jsonl",
+        "-s",
+        "name=marks",
+    )
 
     assert call(monkeypatch, *asked) == 0
     assert capsys.readouterr().out.startswith("marks · sizes: ")

@@ -1,14 +1,17 @@
 """Contact sheets: every item beside its counterfactual, in a picture and in a page that is inert and asks for nothing."""
 
+import hashlib
+import io
 import re
 from html.parser import HTMLParser
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageFont
 
-from diptych.contact_sheet import draw, file_stem, pick, render, write_sheet
+from diptych.contact_sheet import TYPEFACE, draw, file_stem, pick, render, write_sheet
 from diptych.errors import InputError
 from diptych.items import Drawing, Item, Task
 from diptych.tasks.counting import counting
@@ -22,7 +25,9 @@ def red(side: int) -> Image.Image:
 
 def task(text: str | None = "a b", picture: bool = True, word: str = "x") -> Task:
     image = Drawing(red, {"side": 60}) if picture else None
-    items = tuple(Item(f"{word}{n}", text, image, f"{word}?", f"{word} {n % 2}", word, f"c{n}", (word,)) for n in range(24))
+    items = tuple(
+        Item(f"{word}{n}", text, image, f"{word}?", f"{word} {n % 2}", word, f"c{n}", (word,)) for n in range(24)
+    )
     return Task(word, 1, items, (f"{word} 0", f"{word} 1"))
 
 
@@ -71,7 +76,24 @@ def test_the_page_escapes_whatever_an_item_says() -> None:
 
     page = Page(render(made, pick(made, 2)))
 
-    assert set(page.tags) <= {"html", "head", "meta", "title", "style", "body", "h1", "h2", "p", "article", "section", "div", "img", "dl", "dt", "dd"}
+    assert set(page.tags) <= {
+        "html",
+        "head",
+        "meta",
+        "title",
+        "style",
+        "body",
+        "h1",
+        "h2",
+        "p",
+        "article",
+        "section",
+        "div",
+        "img",
+        "dl",
+        "dt",
+        "dd",
+    }
     assert page.tags.count("img") == 4  # the pictures alone
     assert HOSTILE in page.words
 
@@ -106,7 +128,7 @@ def test_an_item_without_counterfactual_is_shown_alone() -> None:
     cards = pick(lonely, 12)
 
     assert [card.counterfactual for card in cards] == [None] * 4
-    assert "no other item of its group has another answer" in Page(render(lonely, cards)).words
+    assert "no item of its group, in its half of its split, has another answer" in Page(render(lonely, cards)).words
 
 
 def test_items_are_taken_evenly_from_the_whole_split() -> None:
@@ -123,7 +145,16 @@ def test_a_word_longer_than_a_line_is_broken() -> None:
     plain = task("y")
 
     assert draw(made, pick(made, 1)).width == draw(plain, pick(plain, 1)).width
-    assert draw(made, pick(made, 1)).height > 2 * draw(plain, pick(plain, 1)).height
+    assert draw(made, pick(made, 1)).height > draw(plain, pick(plain, 1)).height
+
+
+def test_letters_and_signs_of_europe_are_drawn_and_the_typeface_is_the_one_recorded() -> None:
+    typeface = files("diptych").joinpath(TYPEFACE).read_bytes()
+    font = ImageFont.truetype(io.BytesIO(typeface), 20)
+    drawn = {sign: bytes(font.getmask(sign)) for sign in "äßçøł×÷−≤αж\uffff"}
+
+    assert len(set(drawn.values())) == len(drawn)  # the last one is the box for what the typeface lacks
+    assert hashlib.sha256(typeface).hexdigest() in files("diptych").joinpath("data/typeface/SOURCES.md").read_text()
 
 
 def test_a_name_stays_inside_the_folder() -> None:

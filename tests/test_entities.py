@@ -29,7 +29,7 @@ def folder(tmp_path: Path) -> Path:
     questions = [",s_uri,r_uri,question,question_for_image,possible_answers"]
     for n in range(COUNT):
         Image.new("RGB", (32, 32), (9 * n, 0, 0)).save(path / f"{n}.png")
-        entities.append(f"{n},Q{n},{n} {n + 1},\"['the {n}', \"\"O'{n}\"\"]\",number,{n}.png")
+        entities.append(f'{n},Q{n},{n} {n + 1},"[\'the {n}\', ""O\'{n}""]",number,{n}.png')
         questions.append(f"{n},Q{n},P1,How many are {n} {n + 1} ?,How many are there ?,\"['{n % 5}', '{n}']\"")
         questions.append(f"{n},Q{n},P2,What is the {n} {n + 1} ?,What is the result ?,['{n % 7}']")
     (path / "entities.csv").write_text("\n".join(entities))
@@ -68,7 +68,9 @@ def test_counterfactuals_are_asked_the_same_of_another_entity_and_questions_may_
     encoded = encode(vlm, contrasts, answers(vlm))
 
     assert {c.clean.group for c in contrasts} == {"number: P1", "number: P2"}
-    assert all(c.clean.group == c.counterfactual.group and c.clean.cluster != c.counterfactual.cluster for c in contrasts)
+    assert all(
+        c.clean.group == c.counterfactual.group and c.clean.cluster != c.counterfactual.cluster for c in contrasts
+    )
     assert len({c.clean.group for batch in encoded.batches for c in batch.contrasts}) == 2
 
 
@@ -85,7 +87,10 @@ def test_names_are_asked_of_the_same_entities_in_the_same_splits(folder: Path) -
 def test_an_entity_of_no_type_is_a_subject(folder: Path) -> None:
     columns = {key: column for key, column in ENTITY_COLUMNS.items() if key != "type"}
 
-    assert read(folder, "entity_names", entity_columns=columns).items[0].query == "Identify by name the subject in this image."
+    assert (
+        read(folder, "entity_names", entity_columns=columns).items[0].query
+        == "Identify by name the subject in this image."
+    )
     assert read(folder, entity_columns=columns, question_columns=QUESTION_COLUMNS).items[0].group == "P1"
 
 
@@ -109,11 +114,10 @@ def test_a_wrong_row_is_refused_by_file_and_line(what: str, folder: Path) -> Non
     assert old in table.read_text()
     table.write_text(table.read_text().replace(old, new, 1))
 
+    asked: dict[str, Any] = {"name": "entity_names", "entity_columns": ENTITY_COLUMNS} if "alias" in what else MAPS
+
     with pytest.raises(InputError) as raised:
-        if "alias" in what:
-            read(folder, "entity_names", entity_columns=ENTITY_COLUMNS)
-        else:
-            read(folder, **MAPS)
+        read(folder, **asked)
 
     assert str(raised.value).startswith(f"{table}, line ")
     assert message in str(raised.value)

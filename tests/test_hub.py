@@ -115,9 +115,15 @@ def test_code_in_a_data_set_is_not_run(tmp_path: Path) -> None:
     ("parameters", "message"),
     [
         ({"split": "train"}, r"cannot be read: ValueError: Bad split: train. Available splits: \['validation'\]"),
-        ({"data": "no/such"}, "Data set 'no/such' .validation. cannot be read: .*Expected an id of the Hugging Face hub"),
+        (
+            {"data": "no/such"},
+            "Data set 'no/such' .validation. cannot be read: .*Expected an id of the Hugging Face hub",
+        ),
         ({}, "row 1 of data set '.*vqa' .validation.: unknown column 'question_id'. Known: id, text,"),
-        ({"columns": COLUMNS | {"answer": "answr"}}, "Data set .* has no column 'answr'. It has: question_id, question"),
+        (
+            {"columns": COLUMNS | {"answer": "answr"}},
+            "Data set .* has no column 'answr'. It has: question_id, question",
+        ),
         ({"columns": COLUMNS | {"image": "question"}}, "row 1 .*: image is a str. Expected a column of pictures"),
         ({"layout": "vqav2", "columns": COLUMNS}, "Both layout=vqav2 and columns are given"),
         ({"layout": "vqa"}, "Parameter layout='vqa' of task 'hub' cannot be used: Input should be 'vqav2'"),
@@ -152,7 +158,9 @@ def test_a_picture_whose_path_leads_out_of_the_data_set_is_refused(folder: Path,
 
 
 def test_a_picture_that_cannot_be_opened_is_named_by_its_row(tmp_path: Path) -> None:
-    features = datasets.Features({"image": datasets.Image(), "query": datasets.Value("string"), "answer": datasets.Value("string")})
+    features = datasets.Features(
+        {"image": datasets.Image(), "query": datasets.Value("string"), "answer": datasets.Value("string")}
+    )
     rows = [{"image": {"bytes": b"meow", "path": None}, "query": "Which?", "answer": "cat"}]
     datasets.Dataset.from_list(rows, features=features).save_to_disk(tmp_path / "bad")
 
@@ -176,5 +184,7 @@ def test_a_missing_package_is_named(folder: Path, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(builtins, "__import__", without)
 
-    with pytest.raises(InputError, match=r"package `datasets`, which is not installed. Run: pip install 'diptych\[hub\]'"):
+    with pytest.raises(
+        InputError, match=r"package `datasets`, which is not installed. Run: pip install 'diptych\[hub\]'"
+    ):
         read(folder)

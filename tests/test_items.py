@@ -52,7 +52,7 @@ BROKEN_ITEMS = {
     "a bell in an accepted answer": ({"accepted": ("a\a",)}, "control characters in its accepted answers: U+0007"),
     "a bell in its group": ({"group": "a\a"}, "control characters in its group: U+0007"),
     "half a character": ({"text": "a\ud800"}, "control characters in its text: U+D800"),
-    "a sentence without its text": ({"sentence": "What is y0?"}, "The sentence of item 'i0' does not hold its text 'x0' exactly once: 'What is y0?'. Write"),
+    "a sentence without its text": ({"sentence": "What is y0?"}, "does not hold its text 'x0' exactly once: 'What is y0?'. Write"),
     "a sentence with its text twice": ({"sentence": "Is x0 x0?"}, "does not hold its text 'x0' exactly once"),
     "a sentence without a text panel": ({"sentence": "Is x0?", "text": None}, "does not hold its text 'None' exactly once"),
     "an unknown split": ({"split": "train"}, "Item 'i0' is of split 'train'. Expected discover, select, test, or none for all"),
@@ -134,16 +134,24 @@ def test_the_words_of_a_text_panel_are_data_and_query_or_one_sentence() -> None:
 def test_own_splits_are_kept() -> None:
     own = task(tuple(item(n, split=SPLITS[n % 3 - 1]) for n in range(9)))
 
-    assert [[one.id for one in own.split(split)] for split in SPLITS] == [["i1", "i4", "i7"], ["i2", "i5", "i8"], ["i0", "i3", "i6"]]
+    assert [[one.id for one in own.split(split)] for split in SPLITS] == [
+        ["i1", "i4", "i7"],
+        ["i2", "i5", "i8"],
+        ["i0", "i3", "i6"],
+    ]
 
 
 def test_a_split_of_its_own_is_for_all_items_or_none() -> None:
-    with pytest.raises(InputError, match="has 1 items with a split and 1 without, such as 'i1'. Give every item a split, or none"):
+    with pytest.raises(
+        InputError, match="has 1 items with a split and 1 without, such as 'i1'. Give every item a split, or none"
+    ):
         task((item(0, split="test"), item(1)))
 
 
 def test_a_cluster_in_two_splits_is_refused() -> None:
-    with pytest.raises(InputError, match="Cluster 'scene' of task 'letters' is in the splits discover and test. .*one split"):
+    with pytest.raises(
+        InputError, match="Cluster 'scene' of task 'letters' is in the splits discover and test. .*one split"
+    ):
         task((item(0, split="discover", cluster="scene"), item(1, split="test", cluster="scene")))
 
 

@@ -44,7 +44,9 @@ def test_a_user_s_task_takes_its_parameters(tmp_path: Path) -> None:
         ("foldr", {}, "No task named 'foldr'. Known: arithmetic, counting"),
     ],
 )
-def test_wrong_parameters_are_refused_with_the_known_ones(name: str, parameters: dict[str, object], message: str) -> None:
+def test_wrong_parameters_are_refused_with_the_known_ones(
+    name: str, parameters: dict[str, object], message: str
+) -> None:
     with pytest.raises(InputError, match=re.escape(message)):
         make_task(name, **parameters)
 

@@ -95,7 +95,9 @@ def run(
             "revision": revision,
             "batch_size": batch_size,
         }
-        handle = Run(model, make_task(task, **named_values(setting)), store=Store(runs), progress=for_terminal(), **options)
+        handle = Run(
+            model, make_task(task, **named_values(setting)), store=Store(runs), progress=for_terminal(), **options
+        )
         result = handle.get(experiment, **named_values(parameter))
         _tell(result)
         print(handle.store.folder(result).path)

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import math
 import os
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
@@ -13,11 +14,12 @@ from jinja2 import BaseLoader, Environment, StrictUndefined
 from PIL import Image, ImageDraw, ImageFont
 
 from diptych.errors import InputError
-from diptych.items import MODALITIES, Item, Task
+from diptych.items import MODALITIES, SPLITS, Item, Task
 
 SIDE = 224  # pixels that a picture is shown in
 MARGIN = 16
 COLUMN = 2 * SIDE  # width of one item's texts
+TYPEFACE = "data/typeface/DejaVuSans.ttf"
 INK, MUTED, RULE, PAPER = "#1d2126", "#5b646e", "#d9dce0", "#fdfdfc"
 
 
@@ -52,9 +54,9 @@ def pick(task: Task, n: int) -> list[Card]:
     pool = task.split("discover") if len(task.split("discover")) >= n else task.items
     partners = {
         contrast.clean.id: contrast.counterfactual
-        for split in ("discover", "select", "test")
+        for split in SPLITS
         for modality in MODALITIES
-        for contrast in task.contrasts(modality, split)  # type: ignore[arg-type]
+        for contrast in task.contrasts(modality, split)
     }
     chosen = [pool[index * len(pool) // min(n, len(pool))] for index in range(min(n, len(pool)))]
     return [Card(item, partners.get(item.id)) for item in chosen]
@@ -69,7 +71,7 @@ def render(task: Task, cards: Sequence[Card]) -> str:
 
 
 def draw(task: Task, cards: Sequence[Card]) -> Image.Image:
-    """The same as an RGB picture; characters that Pillow's own font lacks are drawn as boxes."""
+    """The same as an RGB picture; characters that DejaVu Sans lacks, such as Chinese ones, are drawn as boxes."""
     rows = [_draw_card(card) for card in cards]
     heading = _written([(f"{task.name}: {len(task.items)} items, {len(task.answers)} answers", INK)], rows[0].width, 22)
     sheet = Image.new("RGB", (rows[0].width, heading.height + sum(row.height for row in rows)), PAPER)
@@ -114,7 +116,7 @@ def _draw_item(item: Item, role: str) -> Image.Image:
 
 def _written(lines: Sequence[tuple[str, str]], width: int, size: int) -> Image.Image:
     """Lines of text, each in its colour, wrapped at `width` pixels."""
-    font = ImageFont.load_default(size)
+    font = ImageFont.truetype(io.BytesIO(files("diptych").joinpath(TYPEFACE).read_bytes()), size)
     wrapped = [(part, colour) for text, colour in lines for part in _wrap(text, font.getlength, width - 2 * MARGIN)]
     found = Image.new("RGB", (width, round(1.4 * size * len(wrapped)) + 2 * MARGIN), PAPER)
     pen = ImageDraw.Draw(found)
@@ -134,13 +136,20 @@ def _wrap(text: str, length: Callable[[str], float], width: int) -> list[str]:
                 line = joined
                 continue
             lines += [line] if line else []
-            while length(word) > width:
-                fits = max(1, bisect_right(range(1, len(word)), width, key=lambda count: length(word[:count])))
-                lines.append(word[:fits])
-                word = word[fits:]
-            line = word
+            *whole, line = _broken(word, length, width)
+            lines += whole
         lines.append(line)
     return lines
+
+
+def _broken(word: str, length: Callable[[str], float], width: int) -> list[str]:
+    """The word in parts of at most `width`."""
+    parts = []
+    while length(word) > width:
+        fits = max(1, bisect_right(range(1, len(word)), width, key=lambda count: math.ceil(length(word[:count]))))
+        parts.append(word[:fits])
+        word = word[fits:]
+    return [*parts, word]
 
 
 def _fitted(image: Image.Image) -> Image.Image:

@@ -41,7 +41,9 @@ class Parameters:
             ) from error
         unnamed = [str(other) for other in every if other.kind in (other.VAR_POSITIONAL, other.VAR_KEYWORD)]
         if unnamed:
-            raise InputError(f"{self._opening} takes {', '.join(unnamed)}, which cannot be checked. Name each parameter.")
+            raise InputError(
+                f"{self._opening} takes {', '.join(unnamed)}, which cannot be checked. Name each parameter."
+            )
         return {other.name: other for other in every[self.supplied :]}
 
     def bind(self, given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

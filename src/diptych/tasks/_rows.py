@@ -32,7 +32,9 @@ def task_of(
     for number, row in enumerate(rows, 1):
         item = _item(row, number, open_picture, query)
         if item.id in items:
-            raise InputError(f"{row.place}: id '{item.id}' is that of {items[item.id][0].place} too. Give each its own.")
+            raise InputError(
+                f"{row.place}: id '{item.id}' is that of {items[item.id][0].place} too. Give each its own."
+            )
         if answers is not None and item.answer not in answers:
             raise InputError(
                 f"{row.place}: answer '{item.answer}' is not in the answer set ({_some(answers)}). Correct it, or add it "
@@ -53,7 +55,7 @@ def rename(
             if unknown:
                 raise InputError(
                     f"{row.place}: unknown column {unknown[0]!r}. Known: {', '.join(fields)}. If columns have other names, "
-                    f"say which to read, field by field: `columns={{\"{_nearest(unknown[0], fields)}\": {json.dumps(unknown[0])}}}`."
+                    f'say which to read, field by field: `columns={{"{_nearest(unknown[0], fields)}": {json.dumps(unknown[0])}}}`.'
                 )
         return list(rows)
     strange = [field for field in columns if field not in fields]
@@ -112,7 +114,9 @@ def file_opener(folder: Path) -> Open:
                 f"{row.place}: image {str(path)!r} leads out of '{folder}'. Expected a path inside; `images` names the folder."
             )
         if not (folder / path).is_file():
-            raise InputError(f"{row.place}: no image {str(path)!r} in '{folder}'. Correct the path, or name the folder as `images`.")
+            raise InputError(
+                f"{row.place}: no image {str(path)!r} in '{folder}'. Correct the path, or name the folder as `images`."
+            )
         return ImageFile(folder / path), str(path)
 
     return open_picture

@@ -33,7 +33,9 @@ def entities(
     for row in rename(read_table(table), question_columns, FIELDS, f"'{table}'"):
         item = _item(row, known)
         if item.id in items:
-            raise InputError(f"{row.place}: id '{item.id}' is that of {items[item.id][0].place} too. Give each its own.")
+            raise InputError(
+                f"{row.place}: id '{item.id}' is that of {items[item.id][0].place} too. Give each its own."
+            )
         items[item.id] = (row, item)
     found = tuple(item for _, item in items.values())
     return Task(name or Path(path).resolve().name, 1, found, tuple(dict.fromkeys(item.answer for item in found)))

@@ -42,6 +42,9 @@ def folder(
 def _with_pictures(rows: Sequence[Row]) -> list[Row]:
     """The column of an image folder's metadata that holds the picture, by the name that it has here."""
     return [
-        Row(row.place, {"image" if key == PICTURE and "image" not in row.values else key: v for key, v in row.values.items()})
+        Row(
+            row.place,
+            {"image" if key == PICTURE and "image" not in row.values else key: v for key, v in row.values.items()},
+        )
         for row in rows
     ]

@@ -57,7 +57,9 @@ def hub(
     chosen = LAYOUTS[layout] if layout else columns
     rows = list(itertools.islice(_wanted(_rows(data, split, revision, subset, title), where), limit))
     if not rows:
-        raise InputError(f"No row of {title} can be used. Expected at least one{' with ' + str(where) if where else ''}.")
+        raise InputError(
+            f"No row of {title} can be used. Expected at least one{' with ' + str(where) if where else ''}."
+        )
     return task_of(
         name or Path(data).name,
         rename(rows, chosen, source=f"D{title[1:]}"),
