@@ -24,6 +24,12 @@ STORE = "src/diptych/run/store.py"
 CLI = "src/diptych/cli.py"
 VALUES = "src/diptych/cli_values.py"
 TASKS = "src/diptych/tasks/__init__.py"
+FILES = "src/diptych/tasks/_files.py"
+ROWS = "src/diptych/tasks/_rows.py"
+HUB = "src/diptych/tasks/hub.py"
+ENTITIES = "src/diptych/tasks/entities.py"
+SHEET = "src/diptych/contact_sheet.py"
+DISCOVER = "src/diptych/experiments/discover.py"
 
 MUTATIONS: tuple[Mutation, ...] = (
     # registry: found by file name, private modules hidden, users' files apart from Python's
@@ -65,6 +71,46 @@ MUTATIONS: tuple[Mutation, ...] = (
     (SOURCE, "if self.dtype not in DTYPES:", "if False:", "tests/test_run.py::test_an_unknown_dtype_is_refused_before_anything_is_written"),
     (SOURCE, "if self.revision is not None and", "if self.dtype is None and", "tests/test_run.py::test_a_revision_of_a_folder_is_refused"),
     (STORE, "        except OSError as error:\n            raise StoreError(\n                f\"Runs", "        except KeyError as error:\n            raise StoreError(\n                f\"Runs", "tests/test_store.py::test_a_file_is_no_store"),
+    # a user's data: one wrong line refuses the file, by its number
+    (FILES, "enumerate(text.split(\"\\n\"), 1)", "enumerate(text.split(\"\\n\"))", "tests/test_folder.py::test_a_wrong_line_is_refused_by_file_and_line[a list]"),
+    (FILES, 'content.decode("utf-8-sig")', 'content.decode("utf-8")', "tests/test_folder.py::test_csv_means_the_same_as_json_lines_also_with_a_byte_order_mark"),
+    (FILES, 'content.count(b"\\n", 0, error.start) + 1', "error.start", "tests/test_folder.py::test_a_file_that_is_no_table_is_refused[Latin-1]"),
+    (FILES, "object_pairs_hook=once, ", "", "tests/test_folder.py::test_a_wrong_line_is_refused_by_file_and_line[a key twice]"),
+    (FILES, ", parse_constant=refuse", "", "tests/test_folder.py::test_a_wrong_line_is_refused_by_file_and_line[a number that is none]"),
+    (FILES, "(ValueError, RecursionError)", "ValueError", "tests/test_folder.py::test_a_wrong_line_is_refused_by_file_and_line[endless brackets]"),
+    (FILES, "if len(record) != len(names):", "if len(record) > len(names):", "tests/test_folder.py::test_a_wrong_line_of_csv_is_refused_by_file_and_line[too few values]"),
+    (FILES, "first), reader.line_num + 1", "first), first + 1", "tests/test_folder.py::test_a_wrong_line_of_csv_is_refused_by_file_and_line[a line after one of two]"),
+    (FILES, ", strict=True)\n    names", ")\n    names", "tests/test_folder.py::test_a_wrong_line_of_csv_is_refused_by_file_and_line[an open quote]"),
+    (FILES, "    if not rows:\n", "    if False:\n", "tests/test_folder.py::test_a_file_that_is_no_table_is_refused[an empty file]"),
+    (ROWS, 'path.is_absolute() or ".." in path.parts', '".." in path.parts', "tests/test_folder.py::test_a_wrong_line_is_refused_by_file_and_line[a picture at the root]"),
+    (ROWS, 'path.is_absolute() or ".." in path.parts', "path.is_absolute()", "tests/test_folder.py::test_a_wrong_line_is_refused_by_file_and_line[a picture elsewhere]"),
+    (ROWS, "        picture.check()\n", "        pass\n", "tests/test_folder.py::test_a_wrong_line_is_refused_by_file_and_line[a picture of too many pixels]"),
+    (ROWS, "        if item.id in items:\n", "        if False:\n", "tests/test_folder.py::test_a_wrong_line_is_refused_by_file_and_line[an id twice]"),
+    (ROWS, "isinstance(value, bool) or ", "", "tests/test_folder.py::test_a_wrong_line_is_refused_by_file_and_line[a truth value]"),
+    (ROWS, "item.answer not in answers", "not item.answer", "tests/test_folder.py::test_a_wrong_line_is_refused_by_file_and_line[an unknown answer]"),
+    (ROWS, "            if unknown:\n", "            if False:\n", "tests/test_folder.py::test_a_wrong_line_is_refused_by_file_and_line[a misspelt column]"),
+    (ROWS, 'text(row, "group") or asked', 'text(row, "group") or ""', "tests/test_folder.py::test_a_counterfactual_is_asked_the_same_question_unless_groups_are_given"),
+    (ROWS, 'text(row, "cluster") or name or', 'text(row, "cluster") or', "tests/test_folder.py::test_own_splits_are_kept_and_without_them_a_picture_is_never_divided"),
+    (ROWS, 'text(row, "split"),', "None,", "tests/test_folder.py::test_own_splits_are_kept_and_without_them_a_picture_is_never_divided"),
+    (ROWS, 'part["answer"] if isinstance(part, dict) and "answer" in part else part', "part", "tests/test_hub.py::test_the_layout_of_vqav2_is_known"),
+    (HUB, "datasets.Image(decode=False)", "datasets.Image()", "tests/test_hub.py::test_the_layout_of_vqav2_is_known"),
+    (HUB, "if isinstance(feature, datasets.ClassLabel)", "if feature is None", "tests/test_hub.py::test_class_labels_are_read_by_name_and_equal_pictures_share_a_cluster"),
+    (HUB, "(where or {}).items())", "{}.items())", "tests/test_hub.py::test_only_as_many_rows_as_asked_for_and_only_those_that_are_wanted_are_used"),
+    (HUB, "path.is_relative_to(folder.resolve()) and ", "", "tests/test_hub.py::test_a_picture_whose_path_leads_out_of_the_data_set_is_refused"),
+    (ENTITIES, "if key not in known:", "if not key:", "tests/test_entities.py::test_a_wrong_row_is_refused_by_file_and_line[an unknown entity]"),
+    (ENTITIES, "cluster=key,", "cluster=row.place,", "tests/test_entities.py::test_names_are_asked_of_the_same_entities_in_the_same_splits"),
+    (ITEMS, "self.sentence.count(self.text) != 1", "self.text not in self.sentence", "tests/test_items.py::test_an_item_that_cannot_be_asked_is_refused[a sentence with its text twice]"),
+    (ITEMS, "if items[0].split is not None:", "if False:", "tests/test_items.py::test_own_splits_are_kept"),
+    (ITEMS, "if without and len(without) < len(items):", "if False:", "tests/test_items.py::test_a_split_of_its_own_is_for_all_items_or_none"),
+    (ITEMS, "if places.setdefault(item.cluster, item.split) != item.split:", "if False:", "tests/test_items.py::test_a_cluster_in_two_splits_is_refused"),
+    (PICTURES, "warnings.simplefilter(\"error\", Image.DecompressionBombWarning)", "warnings.simplefilter(\"ignore\")", "tests/test_pictures.py::test_a_picture_that_pillow_would_only_warn_of_is_refused_too"),
+    (PICTURES, "Image.open(source, formats=FORMATS)", "Image.open(source)", "tests/test_pictures.py::test_a_format_whose_reader_starts_another_program_is_refused"),
+    (PICTURES, "ImageOps.exif_transpose(image)", "image", "tests/test_pictures.py::test_a_photo_is_turned_as_its_camera_noted"),
+    (TASKS, 'if not name.endswith(".py"):', "if True:", "tests/test_make_task.py::test_a_user_s_file_that_makes_no_task_is_explained"),
+    (TASKS, "if not isinstance(task, Task):", "if task is None:", "tests/test_make_task.py::test_a_user_s_file_that_makes_no_task_is_explained"),
+    (SHEET, "autoescape=True", "autoescape=False", "tests/test_contact_sheet.py::test_the_page_escapes_whatever_an_item_says"),
+    (DISCOVER, "    _require_method(method, arguments)\n", "", "tests/test_experiments.py::test_a_user_s_method_that_cannot_be_used_is_explained"),
+    (DISCOVER, "if not isinstance(found, Attribution):", "if False:", "tests/test_experiments.py::test_a_user_s_method_that_cannot_be_used_is_explained"),
     # the command line
     (VALUES, "if twice:", "if False:", "tests/test_cli.py::test_bad_input_is_a_message_and_status_two"),
     (CLI, "    source = ModelSource(model, revision, dtype, device_map)", "    source = ModelSource(model, None, dtype, device_map)", "tests/test_cli.py::test_bad_input_is_a_message_and_status_two"),
