@@ -26,7 +26,8 @@ def red(side: int) -> Image.Image:
 def task(text: str | None = "a b", picture: bool = True, word: str = "x") -> Task:
     image = Drawing(red, {"side": 60}) if picture else None
     items = tuple(
-        Item(f"{word}{n}", text, image, f"{word}?", f"{word} {n % 2}", word, f"c{n}", (word,)) for n in range(24)
+        Item(f"{word}{n}", text, image, f"{word}?", f"{word} {n % 2}", word, f"c{n}", accepted=(word,))
+        for n in range(24)
     )
     return Task(word, 1, items, (f"{word} 0", f"{word} 1"))
 
