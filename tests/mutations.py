@@ -7,6 +7,7 @@ Mutation = tuple[str, str, str, str]
 
 REGISTRY = "src/diptych/registry.py"
 ITEMS = "src/diptych/items.py"
+PICTURES = "src/diptych/pictures.py"
 LAYOUT = "src/diptych/layout.py"
 GRID = "src/diptych/grid.py"
 ACTIVATIONS = "src/diptych/activations.py"
@@ -16,11 +17,20 @@ BATCH = "src/diptych/batch.py"
 FAITHFULNESS = "src/diptych/faithfulness.py"
 COMPARE = "src/diptych/compare.py"
 EXPERIMENT = "src/diptych/run/experiment.py"
+PARAMETERS = "src/diptych/parameters.py"
 RUN = "src/diptych/run/run.py"
 SOURCE = "src/diptych/run/source.py"
 STORE = "src/diptych/run/store.py"
 CLI = "src/diptych/cli.py"
 CHECK = "src/diptych/cli_check.py"
+VALUES = "src/diptych/cli_values.py"
+TASKS = "src/diptych/tasks/__init__.py"
+FILES = "src/diptych/tasks/_files.py"
+ROWS = "src/diptych/tasks/_rows.py"
+HUB = "src/diptych/tasks/hub.py"
+ENTITIES = "src/diptych/tasks/entities.py"
+SHEET = "src/diptych/contact_sheet.py"
+DISCOVER = "src/diptych/experiments/discover.py"
 
 MUTATIONS: tuple[Mutation, ...] = (
     # registry: found by file name, private modules hidden, users' files apart from Python's
@@ -40,50 +50,89 @@ MUTATIONS: tuple[Mutation, ...] = (
     (REGISTRY, "inspect.getsourcefile(plain)", "inspect.getsourcefile(inspect)", "tests/test_registry.py::test_the_digest_of_a_shipped_function_is_that_of_its_file"),
     (REGISTRY, "except OSError as error:", "except KeyError as error:", "tests/test_registry.py::test_a_function_that_is_in_no_file_has_no_digest"),
     # parameters of experiments: checked, and plain in the identity
-    (EXPERIMENT, "checked = _validate(adapter, value)", "checked = adapter.validate_python(value)", "tests/test_run_parameters.py::test_several_numbers_may_be_written_with_commas"),
-    (EXPERIMENT, "checked = _validate(adapter, value)", "checked = _validate(TypeAdapter(Any), value)", "tests/test_run_parameters.py::test_a_parameter_out_of_its_bounds_is_refused_with_what_was_expected"),
-    (EXPERIMENT, "allow_nan=False", "allow_nan=True", "tests/test_run_parameters.py::test_a_parameter_out_of_its_bounds_is_refused_with_what_was_expected"),
-    (EXPERIMENT, "return adapter.validate_python(value)\n", "return adapter.validate_python(value.split(',') if isinstance(value, str) else value)\n", "tests/test_run_parameters.py::test_commas_part_texts_only_where_several_are_expected"),
-    (EXPERIMENT, "[part.strip() for part in value.split(\",\")]", "value.split(\",\")", "tests/test_run_parameters.py::test_commas_part_texts_only_where_several_are_expected"),
-    (EXPERIMENT, "identified(adapter.dump_python(checked, mode=\"json\"))", "adapter.dump_python(checked, mode=\"json\")", "tests/test_run_parameters.py::test_a_file_that_a_parameter_names_counts_by_its_text_wherever_it_lies[a path]"),
-    (EXPERIMENT, "{Path(value).name} {file_digest(value)}", "{value} {file_digest(value)}", "tests/test_run_parameters.py::test_a_file_that_a_parameter_names_counts_by_its_text_wherever_it_lies[a path]"),
-    (EXPERIMENT, "[identified(entry) for entry in value]", "value", "tests/test_run_parameters.py::test_a_file_that_a_parameter_names_counts_by_its_text_wherever_it_lies[a list of paths]"),
-    (EXPERIMENT, "{key: identified(entry) for", "{key: entry for", "tests/test_run_parameters.py::test_a_file_that_a_parameter_names_counts_by_its_text_wherever_it_lies[an option]"),
-    (EXPERIMENT, 'value.endswith(".py") and Path', "Path", "tests/test_run_parameters.py::test_a_text_that_names_no_file_of_code_stays_as_it_is"),
-    (EXPERIMENT, " and Path(value).is_file()", "", "tests/test_run_parameters.py::test_a_text_that_names_no_file_of_code_stays_as_it_is"),
+    (PARAMETERS, "checked = _validate(adapter, value)", "checked = adapter.validate_python(value)", "tests/test_run_parameters.py::test_several_numbers_may_be_written_with_commas"),
+    (PARAMETERS, "checked = _validate(adapter, value)", "checked = _validate(TypeAdapter(Any), value)", "tests/test_run_parameters.py::test_a_parameter_out_of_its_bounds_is_refused_with_what_was_expected"),
+    (PARAMETERS, "allow_nan=False", "allow_nan=True", "tests/test_run_parameters.py::test_a_parameter_out_of_its_bounds_is_refused_with_what_was_expected"),
+    (PARAMETERS, "return adapter.validate_python(value)\n", "return adapter.validate_python(value.split(',') if isinstance(value, str) else value)\n", "tests/test_run_parameters.py::test_commas_part_texts_only_where_several_are_expected"),
+    (PARAMETERS, "[part.strip() for part in value.split(\",\")]", "value.split(\",\")", "tests/test_run_parameters.py::test_commas_part_texts_only_where_several_are_expected"),
+    (PARAMETERS, "identified(adapter.dump_python(checked, mode=\"json\"))", "adapter.dump_python(checked, mode=\"json\")", "tests/test_run_parameters.py::test_a_file_that_a_parameter_names_counts_by_its_text_wherever_it_lies[a path]"),
+    (PARAMETERS, "{Path(value).name} {file_digest(value)}", "{value} {file_digest(value)}", "tests/test_run_parameters.py::test_a_file_that_a_parameter_names_counts_by_its_text_wherever_it_lies[a path]"),
+    (PARAMETERS, "[identified(entry) for entry in value]", "value", "tests/test_run_parameters.py::test_a_file_that_a_parameter_names_counts_by_its_text_wherever_it_lies[a list of paths]"),
+    (PARAMETERS, "{key: identified(entry) for", "{key: entry for", "tests/test_run_parameters.py::test_a_file_that_a_parameter_names_counts_by_its_text_wherever_it_lies[an option]"),
+    (PARAMETERS, 'value.endswith(".py") and Path', "Path", "tests/test_run_parameters.py::test_a_text_that_names_no_file_of_code_stays_as_it_is"),
+    (PARAMETERS, " and Path(value).is_file()", "", "tests/test_run_parameters.py::test_a_text_that_names_no_file_of_code_stays_as_it_is"),
     (EXPERIMENT, "found[identified(name)] = used.version", "found[name] = used.version", "tests/test_run_parameters.py::test_a_used_file_counts_by_its_text_wherever_it_lies"),
-    (EXPERIMENT, "except (PydanticUserError, ValueError) as error:", "except ValueError as error:", "tests/test_run_parameters.py::test_a_signature_that_cannot_be_checked_is_refused"),
-    (EXPERIMENT, "        if unnamed:\n", "        if False:\n", "tests/test_run_parameters.py::test_a_signature_that_cannot_be_checked_is_refused"),
-    (EXPERIMENT, "except Exception as error:", "except NameError as error:", "tests/test_run_parameters.py::test_a_signature_that_cannot_be_checked_is_refused"),
-    (EXPERIMENT, "except Exception as error:", "except ValueError as error:", "tests/test_run_parameters.py::test_annotations_that_cannot_be_read_are_named"),
+    (PARAMETERS, "except (PydanticUserError, ValueError) as error:", "except ValueError as error:", "tests/test_run_parameters.py::test_a_signature_that_cannot_be_checked_is_refused"),
+    (PARAMETERS, "        if unnamed:\n", "        if False:\n", "tests/test_run_parameters.py::test_a_signature_that_cannot_be_checked_is_refused"),
+    (PARAMETERS, "except Exception as error:", "except NameError as error:", "tests/test_run_parameters.py::test_a_signature_that_cannot_be_checked_is_refused"),
+    (PARAMETERS, "except Exception as error:", "except ValueError as error:", "tests/test_run_parameters.py::test_annotations_that_cannot_be_read_are_named"),
     # runs: nothing of two states of a file, nothing written for what cannot run
     (RUN, "                running.require_unchanged()\n", "", "tests/test_run.py::test_nothing_is_stored_once_a_file_that_a_parameter_names_is_edited[2-units1]"),
     (RUN, "        running.require_unchanged()\n        result", "        result", "tests/test_run.py::test_nothing_is_stored_once_a_file_that_a_parameter_names_is_edited[4-units2]"),
     (SOURCE, "if self.dtype not in DTYPES:", "if False:", "tests/test_run.py::test_an_unknown_dtype_is_refused_before_anything_is_written"),
     (SOURCE, "require_hub(self.name, self.revision)", "require_hub(self.name, None)", "tests/test_run.py::test_a_revision_of_a_folder_is_refused"),
     (STORE, "        except OSError as error:\n            raise StoreError(\n                f\"Runs", "        except KeyError as error:\n            raise StoreError(\n                f\"Runs", "tests/test_store.py::test_a_file_is_no_store"),
+    # a user's data: one wrong line refuses the file, by its number
+    (FILES, "enumerate(text.split(\"\\n\"), 1)", "enumerate(text.split(\"\\n\"))", "tests/test_folder.py::test_a_wrong_line_is_refused_by_file_and_line[a list]"),
+    (FILES, 'content.decode("utf-8-sig")', 'content.decode("utf-8")', "tests/test_folder.py::test_csv_means_the_same_as_json_lines_also_with_a_byte_order_mark"),
+    (FILES, 'content.count(b"\\n", 0, error.start) + 1', "error.start", "tests/test_folder.py::test_a_file_that_is_no_table_is_refused[Latin-1]"),
+    (FILES, "object_pairs_hook=once, ", "", "tests/test_folder.py::test_a_wrong_line_is_refused_by_file_and_line[a key twice]"),
+    (FILES, ", parse_constant=refuse", "", "tests/test_folder.py::test_a_wrong_line_is_refused_by_file_and_line[a number that is none]"),
+    (FILES, "(ValueError, RecursionError)", "ValueError", "tests/test_folder.py::test_a_wrong_line_is_refused_by_file_and_line[endless brackets]"),
+    (FILES, "if len(record) != len(names):", "if len(record) > len(names):", "tests/test_folder.py::test_a_wrong_line_of_csv_is_refused_by_file_and_line[too few values]"),
+    (FILES, "first), reader.line_num + 1", "first), first + 1", "tests/test_folder.py::test_a_wrong_line_of_csv_is_refused_by_file_and_line[a line after one of two]"),
+    (FILES, ", strict=True)\n    names", ")\n    names", "tests/test_folder.py::test_a_wrong_line_of_csv_is_refused_by_file_and_line[an open quote]"),
+    (FILES, "    if not rows:\n", "    if False:\n", "tests/test_folder.py::test_a_file_that_is_no_table_is_refused[an empty file]"),
+    (ROWS, 'path.is_absolute() or ".." in path.parts', '".." in path.parts', "tests/test_folder.py::test_a_wrong_line_is_refused_by_file_and_line[a picture at the root]"),
+    (ROWS, 'path.is_absolute() or ".." in path.parts', "path.is_absolute()", "tests/test_folder.py::test_a_wrong_line_is_refused_by_file_and_line[a picture elsewhere]"),
+    (ROWS, "        picture.check()\n", "        pass\n", "tests/test_folder.py::test_a_wrong_line_is_refused_by_file_and_line[a picture of too many pixels]"),
+    (ROWS, "        if item.id in items:\n", "        if False:\n", "tests/test_folder.py::test_a_wrong_line_is_refused_by_file_and_line[an id twice]"),
+    (ROWS, "isinstance(value, bool) or ", "", "tests/test_folder.py::test_a_wrong_line_is_refused_by_file_and_line[a truth value]"),
+    (ROWS, "item.answer not in answers", "not item.answer", "tests/test_folder.py::test_a_wrong_line_is_refused_by_file_and_line[an unknown answer]"),
+    (ROWS, "            if unknown:\n", "            if False:\n", "tests/test_folder.py::test_a_wrong_line_is_refused_by_file_and_line[a misspelt column]"),
+    (ROWS, 'text(row, "group") or asked', 'text(row, "group") or ""', "tests/test_folder.py::test_a_counterfactual_is_asked_the_same_question_unless_groups_are_given"),
+    (ROWS, 'text(row, "cluster") or name or', 'text(row, "cluster") or', "tests/test_folder.py::test_own_splits_are_kept_and_without_them_a_picture_is_never_divided"),
+    (ROWS, 'text(row, "split"),', "None,", "tests/test_folder.py::test_own_splits_are_kept_and_without_them_a_picture_is_never_divided"),
+    (ROWS, 'part["answer"] if isinstance(part, dict) and "answer" in part else part', "part", "tests/test_hub.py::test_the_layout_of_vqav2_is_known"),
+    (HUB, "datasets.Image(decode=False)", "datasets.Image()", "tests/test_hub.py::test_the_layout_of_vqav2_is_known"),
+    (HUB, "if isinstance(feature, datasets.ClassLabel)", "if feature is None", "tests/test_hub.py::test_class_labels_are_read_by_name_and_equal_pictures_share_a_cluster"),
+    (HUB, "(where or {}).items())", "{}.items())", "tests/test_hub.py::test_only_as_many_rows_as_asked_for_and_only_those_that_are_wanted_are_used"),
+    (HUB, "path.is_relative_to(folder.resolve()) and ", "", "tests/test_hub.py::test_a_picture_whose_path_leads_out_of_the_data_set_is_refused"),
+    (ENTITIES, "if key not in known:", "if not key:", "tests/test_entities.py::test_a_wrong_row_is_refused_by_file_and_line[an unknown entity]"),
+    (ENTITIES, "cluster=key,", "cluster=row.place,", "tests/test_entities.py::test_names_are_asked_of_the_same_entities_in_the_same_splits"),
+    (ITEMS, "self.sentence.count(self.text) != 1", "self.text not in self.sentence", "tests/test_items.py::test_an_item_that_cannot_be_asked_is_refused[a sentence with its text twice]"),
+    (ITEMS, "if items[0].split is not None:", "if False:", "tests/test_items.py::test_own_splits_are_kept"),
+    (ITEMS, "if without and len(without) < len(items):", "if False:", "tests/test_items.py::test_a_split_of_its_own_is_for_all_items_or_none"),
+    (ITEMS, "if places.setdefault(item.cluster, item.split) != item.split:", "if False:", "tests/test_items.py::test_a_cluster_in_two_splits_is_refused"),
+    (PICTURES, "warnings.simplefilter(\"error\", Image.DecompressionBombWarning)", "warnings.simplefilter(\"ignore\")", "tests/test_pictures.py::test_a_picture_that_pillow_would_only_warn_of_is_refused_too"),
+    (PICTURES, "Image.open(source, formats=FORMATS)", "Image.open(source)", "tests/test_pictures.py::test_a_format_whose_reader_starts_another_program_is_refused"),
+    (PICTURES, "ImageOps.exif_transpose(image)", "image", "tests/test_pictures.py::test_a_photo_is_turned_as_its_camera_noted"),
+    (TASKS, 'if not name.endswith(".py"):', "if True:", "tests/test_make_task.py::test_a_user_s_file_that_makes_no_task_is_explained"),
+    (TASKS, "if not isinstance(task, Task):", "if task is None:", "tests/test_make_task.py::test_a_user_s_file_that_makes_no_task_is_explained"),
+    (SHEET, "autoescape=True", "autoescape=False", "tests/test_contact_sheet.py::test_the_page_escapes_whatever_an_item_says"),
+    (DISCOVER, "    _require_method(method, arguments)\n", "", "tests/test_experiments.py::test_a_user_s_method_that_cannot_be_used_is_explained"),
+    (DISCOVER, "if not isinstance(found, Attribution):", "if False:", "tests/test_experiments.py::test_a_user_s_method_that_cannot_be_used_is_explained"),
     # the command line
-    (CLI, "except TypeError as error:", "except KeyError as error:", "tests/test_cli.py::test_bad_input_is_a_message_and_status_two"),
-    (CLI, "if twice:", "if False:", "tests/test_cli.py::test_bad_input_is_a_message_and_status_two"),
+    (VALUES, "if twice:", "if False:", "tests/test_cli.py::test_bad_input_is_a_message_and_status_two"),
     (CHECK, "        revision=revision,", "        revision=None,", "tests/test_cli.py::test_bad_input_is_a_message_and_status_two"),
     (CLI, 'help="The page to write.", dir_okay=False', 'help="The page to write."', "tests/test_cli.py::test_a_report_is_not_written_over_a_folder"),
     (CLI, "for key, parameter in experiment.parameters().items()]", "for key, parameter in ()]", "tests/test_cli.py::test_experiments_are_listed_with_their_parameters_and_defaults"),
     (CLI, "A name (see `diptych experiments`), or", "A name, or", "tests/test_cli.py::test_help_names_the_lists_of_what_can_be_run"),
     # pictures
-    (ITEMS, "as_rgb(image)", "image.copy()", "tests/test_pictures.py::test_a_picture_of_any_mode_opens_as_rgb"),
-    (ITEMS, "except Exception as error:", "except SyntaxError as error:", "tests/test_pictures.py::test_a_missing_picture_is_named"),
-    (ITEMS, "except Exception as error:", "except FileNotFoundError as error:", "tests/test_pictures.py::test_a_file_that_is_no_picture_is_named"),
-    (ITEMS, "except Exception as error:", "except SyntaxError as error:", "tests/test_pictures.py::test_a_picture_cut_short_is_named"),
-    (ITEMS, "except Exception as error:", "except OSError as error:", "tests/test_pictures.py::test_a_picture_with_a_damaged_part_is_named"),
-    (ITEMS, "except Exception as error:", "except OSError as error:", "tests/test_pictures.py::test_a_picture_of_too_many_pixels_is_named"),
-    (ITEMS, "Path(self.path).read_bytes()", "str(self.path).encode()", "tests/test_pictures.py::test_the_digest_of_a_picture_is_that_of_its_content"),
-    (ITEMS, "sort_keys=True, ensure_ascii", "ensure_ascii", "tests/test_pictures.py::test_a_drawing_is_drawn_from_its_arguments_and_known_by_them"),
-    (ITEMS, "[self.draw.__name__, source_digest", "[source_digest", "tests/test_items.py::test_a_missing_panel_and_another_drawing_function_have_digests_of_their_own"),
-    (ITEMS, "source_digest(self.draw), self.arguments]", "self.arguments]", "tests/test_pictures.py::test_a_change_of_the_code_that_draws_is_another_digest"),
-    (ITEMS, "source_digest(self.draw), self.arguments]", "str(inspect.getsourcefile(self.draw)), self.arguments]", "tests/test_pictures.py::test_the_code_that_draws_may_lie_anywhere"),
-    (ITEMS, '.get(name) is not self.draw:', '.get("Image") is None:', "tests/test_pictures.py::test_what_draws_from_more_than_its_arguments_is_refused"),
-    (ITEMS, 'getattr(inspect.unwrap(self.draw), "__globals__"', 'getattr(self.draw, "__globals__"', "tests/test_pictures.py::test_a_wrapped_function_may_draw"),
-    (ITEMS, "json.dumps(self.arguments)\n", "json.dumps(self.arguments, default=str)\n", "tests/test_pictures.py::test_arguments_of_a_drawing_that_have_no_digest_are_refused"),
+    (PICTURES, "return as_rgb(image)", "return image.copy()", "tests/test_pictures.py::test_a_picture_of_any_mode_opens_as_rgb"),
+    (PICTURES, "except Exception as error:  # of a damaged", "except SyntaxError as error:  #", "tests/test_pictures.py::test_a_missing_picture_is_named"),
+    (PICTURES, "except Exception as error:  # of a damaged", "except FileNotFoundError as error:  #", "tests/test_pictures.py::test_a_file_that_is_no_picture_is_named"),
+    (PICTURES, "except Exception as error:  # of a damaged", "except SyntaxError as error:  #", "tests/test_pictures.py::test_a_picture_cut_short_is_named"),
+    (PICTURES, "except Exception as error:  # of a damaged", "except OSError as error:  #", "tests/test_pictures.py::test_a_picture_with_a_damaged_part_is_named"),
+    (PICTURES, "except Exception as error:  # of a damaged", "except OSError as error:  #", "tests/test_pictures.py::test_a_picture_of_too_many_pixels_is_named"),
+    (PICTURES, "Path(self.path).read_bytes()", "str(self.path).encode()", "tests/test_pictures.py::test_the_digest_of_a_picture_is_that_of_its_content"),
+    (PICTURES, "sort_keys=True, ensure_ascii", "ensure_ascii", "tests/test_pictures.py::test_a_drawing_is_drawn_from_its_arguments_and_known_by_them"),
+    (PICTURES, "[self.draw.__name__, source_digest", "[source_digest", "tests/test_items.py::test_a_missing_panel_and_another_drawing_function_have_digests_of_their_own"),
+    (PICTURES, "source_digest(self.draw), self.arguments]", "self.arguments]", "tests/test_pictures.py::test_a_change_of_the_code_that_draws_is_another_digest"),
+    (PICTURES, "source_digest(self.draw), self.arguments]", "str(inspect.getsourcefile(self.draw)), self.arguments]", "tests/test_pictures.py::test_the_code_that_draws_may_lie_anywhere"),
+    (PICTURES, '.get(name) is not self.draw:', '.get("Image") is None:', "tests/test_pictures.py::test_what_draws_from_more_than_its_arguments_is_refused"),
+    (PICTURES, 'getattr(inspect.unwrap(self.draw), "__globals__"', 'getattr(self.draw, "__globals__"', "tests/test_pictures.py::test_a_wrapped_function_may_draw"),
+    (PICTURES, "json.dumps(self.arguments)\n", "json.dumps(self.arguments, default=str)\n", "tests/test_pictures.py::test_arguments_of_a_drawing_that_have_no_digest_are_refused"),
     # items and contrasts
     (ITEMS, "not getattr(self, name).strip():", "not getattr(self, name):", "tests/test_items.py::test_an_item_that_cannot_be_asked_is_refused[no id]"),
     (ITEMS, '("id", "text", "query", "answer")', '("id", "query", "answer")', "tests/test_items.py::test_an_item_that_cannot_be_asked_is_refused[an empty text]"),
@@ -91,8 +140,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     (ITEMS, '("id", "text", "query", "answer")', '("id", "text", "answer")', "tests/test_items.py::test_an_item_that_cannot_be_asked_is_refused[no query]"),
     (ITEMS, '("id", "text", "query", "answer")', '("id", "text", "query")', "tests/test_items.py::test_an_item_that_cannot_be_asked_is_refused[no answer]"),
     (ITEMS, "if self.text is None and self.image is None:", "if False:", "tests/test_items.py::test_an_item_that_cannot_be_asked_is_refused[no panel]"),
-    (ITEMS, 'in ("text", "query", "answer")', 'in ("query", "answer")', "tests/test_items.py::test_an_item_that_cannot_be_asked_is_refused[a bell in its text]"),
-    (ITEMS, 'in ("text", "query", "answer")', 'in ("text", "answer")', "tests/test_items.py::test_an_item_that_cannot_be_asked_is_refused[a null in its query]"),
+    (ITEMS, 'in ("text", "query", "answer", "sentence"', 'in ("query", "answer"', "tests/test_items.py::test_an_item_that_cannot_be_asked_is_refused[a bell in its text]"),
+    (ITEMS, 'in ("text", "query", "answer", "sentence"', 'in ("text", "answer"', "tests/test_items.py::test_an_item_that_cannot_be_asked_is_refused[a null in its query]"),
     (ITEMS, r'c not in "\n\t"', r'c not in "\n\t\r"', "tests/test_items.py::test_an_item_that_cannot_be_asked_is_refused[a return in its answer]"),
     (ITEMS, r' and c not in "\n\t"', "", "tests/test_items.py::test_line_breaks_tabs_and_other_scripts_are_allowed"),
     (ITEMS, "if not self.cluster:", "if True:", "tests/test_items.py::test_an_item_without_cluster_is_a_cluster_of_its_own"),

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from diptych.cli import _shown, main
+from diptych.cli import main
+from diptych.cli_values import shown
 from diptych.registry import names
 
 TASK = """
@@ -88,7 +89,7 @@ def test_a_report_is_made_from_the_folder_alone(
         (("run", "size", "--model", "./tiny-model", "--task", "crosses.py"), "No experiment named 'size'. Known: "),
         (("run", "sizes.py", "--model", "./nowhere", "--task", "crosses.py"), "config.json"),
         (("run", "sizes.py", "--model", "organism/none", "--task", "crosses.py"), "No organism named 'organism/none'"),
-        (("run", "sizes.py", "--model", "./tiny-model", "--task", "sizes.py"), "must return a `diptych.items.Task`"),
+        (("run", "sizes.py", "--model", "./tiny-model", "--task", "odd.py"), "must return a `diptych.items.Task`"),
         ((*RUN, "-p", "count"), "Parameter 'count' is not of the form key=value"),
         ((*RUN, "-p", "count=1", "-p", "count=2"), "Parameter 'count' is given twice"),
         ((*RUN, "-p", "sizes=0.1,x"), "Parameter sizes='0.1,x' of experiment 'sizes' cannot be used"),
@@ -99,7 +100,17 @@ def test_a_report_is_made_from_the_folder_alone(
         ((*RUN, "--dtype", "float99"), "No dtype named 'float99'. Known: float32"),
         ((*RUN, "--revision", "main"), "Revision 'main' cannot be chosen for './tiny-model', which is a folder"),
         ((*RUN, "--runs", "sizes.py"), "Runs cannot be stored in 'sizes.py': Not a directory"),
-        (("run", "sizes.py", "--model", "./tiny-model", "--task", "needy.py"), "without arguments: missing a required"),
+        (
+            ("run", "sizes.py", "--model", "./tiny-model", "--task", "needy.py"),
+            "Task 'needy.py' needs a value for 'count'",
+        ),
+        ((*RUN, "--set", "count=2"), "Task 'crosses.py' has no parameter 'count'. Known: none"),
+        (
+            ("run", "sizes.py", "--model", "./tiny-model", "--task", "folder", "--set", "path=no.jsonl"),
+            "No file 'no.jsonl'",
+        ),
+        (("tasks", "show", "folder"), "Task 'folder' needs a value for 'path'"),
+        (("tasks", "show", "count"), "No task named 'count'. Known: "),
         (
             ("check", "organism/qwen2vl", "--revision", "main"),
             "Revision 'main' cannot be chosen for 'organism/qwen2vl'",
@@ -117,9 +128,7 @@ def test_bad_input_is_a_message_and_status_two(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    (lab / "sizes.py").write_text(
-        EXPERIMENT + "\nsizes.__defaults__ = (None,)\n"
-    )  # so that it can be called as a task, wrongly
+    (lab / "odd.py").write_text("def odd(): return 3")
 
     status = call(monkeypatch, *arguments)
 
@@ -177,6 +186,48 @@ def test_tasks_are_listed_with_their_counts(
     assert "counting" in listed and "arithmetic" in listed
 
 
+def test_tasks_that_read_one_s_own_data_are_listed_with_what_they_need(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "220")
+
+    assert call(monkeypatch, "tasks") == 0
+    listed = capsys.readouterr().out
+    assert all(name in listed for name in names("task"))
+    assert "path=..." in listed and "data=... split=..." in listed and "per_split=100" in listed
+
+
+def test_a_run_takes_the_parameters_of_its_task(
+    lab: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"text": "x " * n, "query": "How many x?", "answer": n} for n in (1, 2, 3)]
+    (lab / "mine.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    asked = (
+        "run",
+        "sizes.py",
+        "--model",
+        "./tiny-model",
+        "--task",
+        "folder",
+        "-s",
+        "path=mine.jsonl",
+        "-s",
+        "name=marks",
+    )
+
+    assert call(monkeypatch, *asked) == 0
+    assert capsys.readouterr().out.startswith("marks · sizes: ")
+
+
+def test_a_contact_sheet_is_written_where_asked(
+    lab: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, "tasks", "show", "crosses.py", "--n", "2", "--out", "sheets") == 0
+
+    assert capsys.readouterr().out.split() == ["sheets/crosses.html", "sheets/crosses.png"]
+    assert "How many x?" in (lab / "sheets" / "crosses.html").read_text()
+
+
 def test_experiments_are_listed_with_their_parameters_and_defaults(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -191,7 +242,7 @@ def test_experiments_are_listed_with_their_parameters_and_defaults(
 
 
 def test_a_parameter_without_default_is_listed_as_needed() -> None:
-    assert [_shown(default) for default in (inspect.Parameter.empty, None, "a", (1, 2))] == [
+    assert [shown(default) for default in (inspect.Parameter.empty, None, "a", (1, 2))] == [
         "...",
         "null",
         "a",

@@ -251,6 +251,53 @@ def test_a_panel_that_a_task_lacks_is_refused(folder: Path, tmp_path: Path) -> N
         run.get("discover", modality="image")
 
 
+@pytest.mark.parametrize(("missing", "other"), [("text", "image"), ("image", "text")])
+def test_a_task_of_one_panel_runs_where_that_is_enough_and_is_refused_elsewhere(
+    missing: str, other: Any, folder: Path, tmp_path: Path
+) -> None:
+    full = counting(per_split=24)
+    half = Task("half", 1, tuple(replace(item, **{missing: None}) for item in full.items), full.answers)  # type: ignore[arg-type]
+    run = open_run(folder, tmp_path, half)
+
+    assert f"from {other}" in run.get("accuracy").summary
+    assert run.get("discover", modality=other).rows
+    for name in ("overlap", "back_patching"):
+        with pytest.raises(
+            InputError, match=f"Task 'half' has no {missing} panel in split '.*'. Use a task that has one"
+        ):
+            run.get(name)
+
+
+METHODS = {
+    "too few arguments": ("vlm", "None", "too many positional arguments. Expected `def mine.vlm: VLM, batch: Batch, "),
+    "no metric": ("vlm, batch", "None", "got an unexpected keyword argument 'metric'. Expected `def mine"),
+    "one argument too many": ("vlm, batch, extra, *, metric, reduction", "None", "missing a required argument: 'extra'. Expected"),
+    "another result": ("vlm, batch, *, metric, reduction", "3", "returned a int. Expected an `Attribution`"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", METHODS)
+def test_a_user_s_method_that_cannot_be_used_is_explained(what: str, folder: Path, tmp_path: Path) -> None:
+    arguments, result, message = METHODS[what]
+    (tmp_path / "mine.py").write_text(f"def mine({arguments}): return {result}\n")
+    run = open_run(folder, tmp_path / "runs", counting(per_split=12))
+
+    with pytest.raises(InputError, match=f"Method '.*mine.py' (cannot be called: )?{message}"):
+        run.get("discover", modality="image", method=str(tmp_path / "mine.py"))
+
+
+def test_a_user_s_method_is_used_with_its_options(folder: Path, tmp_path: Path) -> None:
+    signature = "def mine(vlm, batch, *, metric, reduction, steps=1)"
+    text = f"from diptych import ap\n{signature}: return ap(vlm, batch, metric=metric, reduction=reduction)\n"
+    (tmp_path / "mine.py").write_text(text)
+    run = open_run(folder, tmp_path / "runs", counting(per_split=24))
+    mine = {"method": str(tmp_path / "mine.py")}
+
+    assert run.get("discover", modality="image", **mine).rows == run.get("discover", modality="image", method="ap").rows
+    with pytest.raises(InputError, match="has no option 'setps'. Known: metric, reduction, steps"):
+        run.get("discover", modality="image", **mine, options={"setps": 2})
+
+
 def test_random_circuits_avoid_the_prefix_and_have_the_size_asked_for() -> None:
     layout = Layout.of((2, 5), 9)
     scores = Grid(torch.zeros(2, 9, 4), torch.zeros(2, 9, 50), layout, "m")

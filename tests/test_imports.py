@@ -9,26 +9,16 @@ import pytest
 
 SOURCE = Path(__file__).parent.parent / "src" / "diptych"
 
-BASE = {"errors", "registry"}
-VALUES = {
-    "raster",
-    "items",
-    "spans",
-    "layout",
-    "alignment",
-    "locate",
-    "grid",
-    "activations",
-    "metrics",
-    "statistics",
-    "result",
-}
+BASE = {"errors", "registry", "parameters", "pictures", "raster"}
+VALUES = {"items", "spans", "layout", "alignment", "locate", "grid", "activations", "metrics", "statistics", "result"}
 METHODS = {"attribution", "interventions", "faithfulness", "compare", "backpatch"}
 ONLY_VALUES = {"compare"}  # methods that compare circuits without a model
 
 LOWER = {
     "errors": set(),
     "registry": {"errors"},
+    "parameters": {"errors", "registry"},
+    "pictures": {"errors", "registry"},
     **dict.fromkeys(VALUES, BASE | VALUES),
     "tasks": BASE | {"items"},
     "models": BASE | VALUES | {"batch", "tasks"},
@@ -38,28 +28,15 @@ LOWER = {
     "run": BASE | VALUES,
     "experiments": BASE | VALUES | {"tasks", "models", "batch", "run"} | METHODS,
     "report": {"errors", "result"},
+    "contact_sheet": BASE | {"items"},
 }
-TOP = {"cli", "cli_check", "cli_options", "__main__", "__init__"}
+TOP = {"cli", "cli_check", "cli_options", "cli_tasks", "cli_values", "__main__", "__init__"}
 """May import everything."""
 
 LATE = {("run", "models")}
 """Imports allowed inside functions and for type checkers only: a stored result is read without a model."""
 
-WITHOUT_TORCH = BASE | {
-    "raster",
-    "items",
-    "spans",
-    "result",
-    "statistics",
-    "tasks",
-    "run",
-    "report",
-    "cli",
-    "cli_check",
-    "cli_options",
-    "__main__",
-    "__init__",
-}
+WITHOUT_TORCH = BASE | {"items", "spans", "result", "statistics", "tasks", "run", "report", "contact_sheet"} | TOP
 """Import torch late or never: help, tasks and reports are quick, and need no model."""
 
 

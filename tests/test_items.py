@@ -49,6 +49,13 @@ BROKEN_ITEMS = {
     "no panel": ({"text": None, "image": None}, "Item 'i0' has neither text nor image. Give at least one panel"),
     "a bell in its text": ({"text": "a\x07"}, "Item 'i0' has control characters in its text: U+0007. Remove them"),
     "a null in its query": ({"query": "a\0b\x1b"}, "control characters in its query: U+0000, U+001B"),
+    "a bell in an accepted answer": ({"accepted": ("a\a",)}, "control characters in its accepted answers: U+0007"),
+    "a bell in its group": ({"group": "a\a"}, "control characters in its group: U+0007"),
+    "half a character": ({"text": "a\ud800"}, "control characters in its text: U+D800"),
+    "a sentence without its text": ({"sentence": "What is y0?"}, "does not hold its text 'x0' exactly once: 'What is y0?'. Write"),
+    "a sentence with its text twice": ({"sentence": "Is x0 x0?"}, "does not hold its text 'x0' exactly once"),
+    "a sentence without a text panel": ({"sentence": "Is x0?", "text": None}, "does not hold its text 'None' exactly once"),
+    "an unknown split": ({"split": "train"}, "Item 'i0' is of split 'train'. Expected discover, select, test, or none for all"),
     "a return in its answer": ({"answer": "a\r"}, "control characters in its answer: U+000D"),
 }  # fmt: skip
 
@@ -118,6 +125,36 @@ def test_a_task_that_is_inconsistent_is_refused(what: str) -> None:
     assert message in str(raised.value)
 
 
+def test_the_words_of_a_text_panel_are_data_and_query_or_one_sentence() -> None:
+    assert item(0).wording == ("x0\nWhich?", 0)
+    assert item(0, query="x0?").wording == ("x0\nx0?", 0)
+    assert item(0, sentence="Which is x0?").wording == ("Which is x0?", 9)
+
+
+def test_own_splits_are_kept() -> None:
+    own = task(tuple(item(n, split=SPLITS[n % 3 - 1]) for n in range(9)))
+
+    assert [[one.id for one in own.split(split)] for split in SPLITS] == [
+        ["i1", "i4", "i7"],
+        ["i2", "i5", "i8"],
+        ["i0", "i3", "i6"],
+    ]
+
+
+def test_a_split_of_its_own_is_for_all_items_or_none() -> None:
+    with pytest.raises(
+        InputError, match="has 1 items with a split and 1 without, such as 'i1'. Give every item a split, or none"
+    ):
+        task((item(0, split="test"), item(1)))
+
+
+def test_a_cluster_in_two_splits_is_refused() -> None:
+    with pytest.raises(
+        InputError, match="Cluster 'scene' of task 'letters' is in the splits discover and test. .*one split"
+    ):
+        task((item(0, split="discover", cluster="scene"), item(1, split="test", cluster="scene")))
+
+
 def test_an_unknown_split_is_refused_with_the_known_ones() -> None:
     with pytest.raises(InputError, match="No split named 'train'. Known: discover, select, test"):
         task().split("train")  # type: ignore[arg-type]
@@ -171,6 +208,9 @@ CHANGED_ITEMS: dict[str, Any] = {
     "cluster": "scene",
     "spans": (("data.x", 0, 1),),
     "cells": (2, 2),
+    "accepted": ("a", "A"),
+    "split": "test",
+    "sentence": "What is x0?",
 }
 CHANGED_TASKS: dict[str, Any] = {
     "name": "words",

@@ -10,6 +10,7 @@ from PIL import Image
 
 from diptych.errors import InputError
 from diptych.items import Drawing, ImageFile, Item, Task
+from diptych.pictures import ImageBytes
 from diptych.registry import find
 
 
@@ -75,6 +76,48 @@ def test_a_picture_of_too_many_pixels_is_named(tmp_path: Path, monkeypatch: pyte
 
     with pytest.raises(InputError, match=r"cat.png' cannot be opened: .*exceeds limit"):
         ImageFile(tmp_path / "cat.png").open()
+
+
+def test_a_picture_that_pillow_would_only_warn_of_is_refused_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.new("L", (30, 30)).save(tmp_path / "cat.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 600)
+
+    for look in (ImageFile(tmp_path / "cat.png").open, ImageFile(tmp_path / "cat.png").check):
+        with pytest.raises(InputError, match=r"cat.png' cannot be opened: .*exceeds limit of 600 pixels"):
+            look()
+
+
+def test_a_header_is_checked_without_decoding_the_picture(tmp_path: Path) -> None:
+    Image.effect_noise((64, 64), 50).save(tmp_path / "cat.png")
+    whole = (tmp_path / "cat.png").read_bytes()
+    (tmp_path / "cat.png").write_bytes(whole[:1000])
+
+    ImageFile(tmp_path / "cat.png").check()
+    ImageBytes(whole[:1000], "row 1").check()
+    with pytest.raises(InputError, match="^The picture of row 1 cannot be opened: .*truncated"):
+        ImageBytes(whole[:1000], "row 1").open()
+
+
+def test_a_format_whose_reader_starts_another_program_is_refused(tmp_path: Path) -> None:
+    Image.new("RGB", (3, 2)).save(tmp_path / "cat.eps")
+
+    with pytest.raises(InputError, match="cannot identify image file"):
+        ImageFile(tmp_path / "cat.eps").check()
+
+
+def test_a_photo_is_turned_as_its_camera_noted(tmp_path: Path) -> None:
+    photo = Image.new("RGB", (40, 20))
+    photo.paste((255, 0, 0), (0, 0, 8, 20))  # red on the left
+    note = Image.Exif()
+    note[0x0112] = 6  # orientation: turn by a quarter, clockwise
+    photo.save(tmp_path / "cat.jpg", exif=note, quality=95)
+
+    opened = ImageFile(tmp_path / "cat.jpg").open()
+
+    assert opened.size == (20, 40)
+    assert opened.getpixel((10, 2))[0] > 200 > 50 > opened.getpixel((10, 38))[0]  # type: ignore[index]
 
 
 def test_the_digest_of_a_picture_is_that_of_its_content(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from diptych.report.build import build
     from diptych.result import Result
     from diptych.run import Finding, Run, Store, Unit
+    from diptych.tasks import make_task
 
 __version__ = version("diptych")
 
@@ -47,6 +48,7 @@ _HOMES = {
     "report.build": ("build",),
     "result": ("Result",),
     "run": ("Finding", "Run", "Store", "Unit"),
+    "tasks": ("make_task",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -83,6 +85,7 @@ __all__ = [
     "exact",
     "find",
     "load",
+    "make_task",
     "organisms",
     "overlaps",
     "position_map",

@@ -1,14 +1,11 @@
 """The command line. Every command is a few lines over the package: imports stay inside, so that help is quick."""
 
-import inspect
-import json
 import sys
 import webbrowser
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -27,12 +24,14 @@ from diptych.cli_options import (
     System,
     pixel_budget,
 )
+from diptych.cli_tasks import app as tasks_app
+from diptych.cli_values import Setting, first_line, named_values, shown
 from diptych.errors import DiptychError, InputError
 from diptych.experiments import DEMO, DEMO_TASKS
-from diptych.registry import find, names
+from diptych.registry import names
+from diptych.tasks import make_task
 
 if TYPE_CHECKING:
-    from diptych.items import Task
     from diptych.result import Result
 
 app = typer.Typer(
@@ -41,6 +40,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="How does a vision-language model do the same task from text and from an image?",
 )
+app.add_typer(tasks_app, name="tasks")
 
 app.command()(check)
 
@@ -71,7 +71,7 @@ def demo(
         torch.set_num_threads(1)  # in so small a model, threads on busy cores only wait for each other
         progress = Bars() if sys.stderr.isatty() else Lines()
         results = []
-        for handle in [Run(model, _task(name), store=Store(out), progress=progress) for name in task]:
+        for handle in [Run(model, make_task(name), store=Store(out), progress=progress) for name in task]:
             for experiment, parameters in DEMO:
                 results.append(handle.get(experiment, **parameters))
                 _tell(results[-1])
@@ -83,8 +83,9 @@ def run(
     experiment: Annotated[str, typer.Argument(help="A name (see `diptych experiments`), or the path of a .py file.")],
     model: Model,
     task: Annotated[str, typer.Option(help="A name (see `diptych tasks`), or the path of a .py file.")],
+    setting: Setting = [],  # noqa: B006
     parameter: Annotated[
-        list[str], typer.Option("--parameter", "-p", help="key=value; may be given several times.")
+        list[str], typer.Option("--parameter", "-p", help="key=value for the experiment; may be given several times.")
     ] = [],  # noqa: B006
     runs: Annotated[Path, typer.Option(help="Folder for the runs.")] = Path("runs"),
     dtype: Dtype = "float32",
@@ -113,8 +114,10 @@ def run(
             "system": system,
             "batch_size": batch_size,
         }
-        handle = Run(model, _task(task), store=Store(runs), progress=for_terminal(), **options)
-        result = handle.get(experiment, **_parameters(parameter))
+        handle = Run(
+            model, make_task(task, **named_values(setting)), store=Store(runs), progress=for_terminal(), **options
+        )
+        result = handle.get(experiment, **named_values(parameter))
         _tell(result)
         print(handle.store.folder(result).path)
 
@@ -158,63 +161,9 @@ def experiments() -> None:
     table = Table("experiment", "what it finds", "parameters", show_lines=True)
     for name in names("experiment"):
         experiment = Experiment.find(name)
-        lines = [f"{key}={_shown(parameter.default)}" for key, parameter in experiment.parameters().items()]
-        table.add_row(name, _first_line(experiment.function), "\n".join(lines))
+        lines = [f"{key}={shown(parameter.default)}" for key, parameter in experiment.parameters().items()]
+        table.add_row(name, first_line(experiment.function), "\n".join(lines))
     Console(markup=False).print(table)
-
-
-@app.command()
-def tasks(action: Annotated[Literal["list"], typer.Argument(help="What to do; there is only this.")] = "list") -> None:
-    """List the tasks that come with diptych."""
-    table = Table("task", "items", "in both panels", "answers", "what is asked")
-    for name in names("task"):
-        task = _task(name)
-        paired = sum(item.paired for item in task.items)
-        table.add_row(name, str(len(task.items)), str(paired), str(len(task.answers)), _first_line(find("task", name)))
-    Console(markup=False).print(table)
-
-
-def _task(name: str) -> "Task":
-    from diptych.items import Task
-
-    function = find("task", name)
-    try:
-        inspect.signature(function).bind()
-    except TypeError as error:
-        raise InputError(
-            f"Task '{name}' cannot be made without arguments: {error}. Give all arguments of its function defaults."
-        ) from error
-    task = function()
-    if not isinstance(task, Task):
-        raise InputError(f"Task '{name}' is a {type(task).__name__}; its function must return a `diptych.items.Task`.")
-    return task
-
-
-def _parameters(given: Sequence[str]) -> dict[str, Any]:
-    """`key=value` texts as parameters; a value in brackets or braces is read as JSON, any other is checked as text."""
-    pairs = [text.partition("=") for text in given]
-    wrong = [text for text, (key, equals, _) in zip(given, pairs, strict=True) if not (key and equals)]
-    if wrong:
-        raise InputError(f"Parameter '{wrong[0]}' is not of the form key=value, such as -p modality=image.")
-    twice = [key for key, count in Counter(key for key, _, _ in pairs).items() if count > 1]
-    if twice:
-        raise InputError(
-            f"Parameter '{twice[0]}' is given twice. Give each once; write several values as sizes=0.1,1.0."
-        )
-    return {key: _value(key, value) for key, _, value in pairs}
-
-
-def _value(key: str, text: str) -> Any:
-    if text == "null":
-        return None
-    if not text.startswith(("[", "{")):
-        return text
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise InputError(
-            f"Parameter {key}={text} looks like JSON but is not: {error}. Write lists like -p sizes=[0.1,1.0]."
-        ) from error
 
 
 @contextmanager
@@ -229,14 +178,3 @@ def _resumable(runs: Path) -> Iterator[None]:
 
 def _tell(result: "Result") -> None:
     print(f"{result.identity['task']} · {result.identity['experiment']}: {result.summary}", flush=True)
-
-
-def _shown(default: Any) -> str:
-    """A default as one writes it on the command line; `...` for a parameter that has none."""
-    if default is inspect.Parameter.empty:
-        return "..."
-    return default if isinstance(default, str) else json.dumps(default)
-
-
-def _first_line(function: Callable[..., Any]) -> str:
-    return (function.__doc__ or "").strip().partition("\n")[0]

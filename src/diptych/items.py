@@ -1,95 +1,23 @@
 """Items, tasks and contrasts: what is asked, in up to two panels. No torch here."""
 
 import hashlib
-import inspect
-import json
 import random
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import Any, Literal
 
 from diptych.errors import InputError
-from diptych.raster import as_rgb
-from diptych.registry import source_digest
+from diptych.pictures import Drawing, ImageFile, Picture, plain_digest
 from diptych.spans import NamedRange, require_ranges
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
+__all__ = ["MODALITIES", "SPLITS", "Contrast", "Drawing", "ImageFile", "Item", "Modality", "Picture", "Split", "Task"]
 
 Modality = Literal["text", "image"]
 Split = Literal["discover", "select", "test"]
 MODALITIES: tuple[Modality, ...] = ("text", "image")
 SPLITS: tuple[Split, ...] = ("discover", "select", "test")
-
-
-class Picture(Protocol):
-    """An image that is opened late."""
-
-    def open(self) -> "Image":
-        """The picture as an RGB image."""
-        ...
-
-    def digest(self) -> str:
-        """Identity of the content, without drawing it."""
-        ...
-
-
-@dataclass(frozen=True)
-class ImageFile:
-    """A picture in a file."""
-
-    path: Path
-
-    def open(self) -> "Image":
-        from PIL import Image
-
-        try:
-            with Image.open(self.path) as image:
-                return as_rgb(image)
-        except Exception as error:  # of a damaged file: OSError, SyntaxError, ValueError, or Pillow's own
-            raise InputError(
-                f"Image '{self.path}' cannot be opened: {error}. "
-                f"Expected a picture that Pillow reads (PNG, JPEG, WebP). Replace the file or drop the item."
-            ) from error
-
-    def digest(self) -> str:
-        try:
-            return hashlib.sha256(Path(self.path).read_bytes()).hexdigest()
-        except OSError as error:
-            raise InputError(f"Image '{self.path}' cannot be read: {error.strerror}. Check the path.") from error
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """A picture drawn by a function of a module from plain (JSON) arguments; the same arguments give the same pixels."""
-
-    draw: Callable[..., "Image"]
-    arguments: dict[str, Any]
-
-    def __post_init__(self) -> None:
-        name = getattr(self.draw, "__name__", repr(self.draw))
-        if getattr(inspect.unwrap(self.draw), "__globals__", {}).get(name) is not self.draw:
-            raise InputError(
-                f"'{name}' is not a function of a module. Draw with one that is defined at the top of a file."
-            )
-        try:
-            json.dumps(self.arguments)
-        except (TypeError, ValueError) as error:
-            raise InputError(
-                f"The arguments of '{name}' are not plain: {error}. Give texts, numbers, lists."
-            ) from error
-
-    def open(self) -> "Image":
-        return self.draw(**self.arguments)
-
-    def digest(self) -> str:
-        return _sha256([self.draw.__name__, source_digest(self.draw), self.arguments])
-
-    def __hash__(self) -> int:
-        return hash(_sha256(self.arguments))
 
 
 @dataclass(frozen=True)
@@ -100,6 +28,10 @@ class Item:
     `query` follows the data in either panel. Counterfactuals share the item's `group` (the question template);
     items of one `cluster` (entity, scene) share a split and are resampled together. `spans` names parts of the text and
     the query by their characters; `cells` cuts the picture into rows × columns of spans (guide: positions).
+
+    `accepted`: texts that count as right beside `answer` when an answer is generated; one may be repeated, as by ten
+    annotators. `split`: the item's own, or `None` to have it drawn. `sentence`: query and data in one sentence, for a
+    text panel that asks so; it holds `text` once.
     """
 
     id: str
@@ -111,6 +43,9 @@ class Item:
     cluster: str = ""
     spans: tuple[NamedRange, ...] = ()
     cells: tuple[int, int] = (1, 1)
+    accepted: tuple[str, ...] = ()
+    split: Split | None = None
+    sentence: str = ""
 
     def __post_init__(self) -> None:
         for name in ("id", "text", "query", "answer"):
@@ -124,7 +59,7 @@ class Item:
             raise InputError(
                 f"Item '{self.id}' has an image panel of no pictures. Give some, or None for no such panel."
             )
-        for name in ("text", "query", "answer"):
+        for name in ("text", "query", "answer", "sentence", "id", "group", "cluster"):
             _refuse_control_characters(self.id, name, getattr(self, name) or "")
         require_ranges(self.id, self.spans, {"text": self.text, "query": self.query})
         if min(self.cells) < 1:
@@ -132,6 +67,17 @@ class Item:
         if self.cells != (1, 1) and len(self.pictures) > 1:
             raise InputError(
                 f"Item '{self.id}' has {len(self.pictures)} pictures and cells, which are parts of one picture."
+            )
+        for accepted in self.accepted:
+            _refuse_control_characters(self.id, "accepted answers", accepted)
+        if self.sentence and (self.text is None or self.sentence.count(self.text) != 1):
+            raise InputError(
+                f"The sentence of item '{self.id}' does not hold its text '{self.text}' exactly once: '{self.sentence}'. "
+                f"Write the text into it as it stands."
+            )
+        if self.split not in (None, *SPLITS):
+            raise InputError(
+                f"Item '{self.id}' is of split '{self.split}'. Expected {', '.join(SPLITS)}, or none for all items."
             )
         if not self.cluster:
             object.__setattr__(self, "cluster", self.id)
@@ -146,6 +92,12 @@ class Item:
         if isinstance(self.image, tuple):
             return self.image
         return () if self.image is None else (self.image,)
+
+    @property
+    def wording(self) -> tuple[str, int]:
+        """The words of the text panel, and the character at which its data begins."""
+        words = self.sentence or f"{self.text}\n{self.query}"
+        return words, words.index(self.text or "")
 
     def has(self, modality: Modality) -> bool:
         """Whether the item has this panel."""
@@ -195,6 +147,7 @@ class Task:
             raise InputError(
                 f"Task '{self.name}' has answers that are not in its answer set: {unlisted[:5]}. Add them to `answers`."
             )
+        _refuse_divided_splits(self.name, self.items)
 
     def split(self, split: Split) -> tuple[Item, ...]:
         """Items of one of three disjoint splits; a cluster is never divided."""
@@ -208,7 +161,7 @@ class Task:
 
     @cached_property
     def _digest(self) -> str:
-        return _sha256([self.name, self.version, list(self.answers), [_plain(item) for item in self.items]])[:12]
+        return plain_digest([self.name, self.version, list(self.answers), [_plain(item) for item in self.items]])[:12]
 
     def digest(self) -> str:
         """12 hex digits that change when any item, answer or the version changes."""
@@ -240,7 +193,7 @@ class Task:
         """Place of each cluster among those of its split, by hash."""
         ranks: dict[str, int] = {}
         for items in self._by_split.values():
-            clusters = sorted({item.cluster for item in items}, key=lambda c: _sha256([self.name, "fold", c]))
+            clusters = sorted({item.cluster for item in items}, key=lambda c: plain_digest([self.name, "fold", c]))
             ranks |= {cluster: rank for rank, cluster in enumerate(clusters)}
         return ranks
 
@@ -250,6 +203,9 @@ class Task:
 
 
 def _split_by_cluster(name: str, items: tuple[Item, ...]) -> dict[str, tuple[Item, ...]]:
+    """The items' own splits, else thirds of the clusters by hash."""
+    if items[0].split is not None:
+        return {split: tuple(item for item in items if item.split == split) for split in SPLITS}
     clusters = sorted(
         {item.cluster for item in items}, key=lambda c: hashlib.sha256(f"{name}:{c}".encode()).hexdigest()
     )
@@ -260,11 +216,8 @@ def _split_by_cluster(name: str, items: tuple[Item, ...]) -> dict[str, tuple[Ite
 def _plain(item: Item) -> list[Any]:
     digests = [picture.digest() for picture in item.pictures]
     picture = digests if isinstance(item.image, tuple) else next(iter(digests), None)
-    return [item.id, item.text, picture, item.query, item.answer, item.spans, item.cells, item.group, item.cluster]
-
-
-def _sha256(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
+    told = [item.id, item.text, picture, item.query, item.answer, item.spans, item.cells, item.group, item.cluster]
+    return [*told, list(item.accepted), item.split, item.sentence]
 
 
 def _refuse_duplicates(message: str, values: list[str]) -> None:
@@ -274,7 +227,24 @@ def _refuse_duplicates(message: str, values: list[str]) -> None:
         raise InputError(f"{message}: {twice[:5]}. Each must be unique.")
 
 
+def _refuse_divided_splits(name: str, items: tuple[Item, ...]) -> None:
+    """Raise unless all items have a split of their own or none has, and no cluster is in two."""
+    without = [item.id for item in items if item.split is None]
+    if without and len(without) < len(items):
+        raise InputError(
+            f"Task '{name}' has {len(items) - len(without)} items with a split and {len(without)} without, such as "
+            f"'{without[0]}'. Give every item a split, or none."
+        )
+    places: dict[str, Split | None] = {}
+    for item in items:
+        if places.setdefault(item.cluster, item.split) != item.split:
+            raise InputError(
+                f"Cluster '{item.cluster}' of task '{name}' is in the splits {places[item.cluster]} and {item.split}. "
+                f"Items of one entity or picture are not independent: put them into one split."
+            )
+
+
 def _refuse_control_characters(item_id: str, name: str, value: str) -> None:
-    bad = sorted({f"U+{ord(c):04X}" for c in value if unicodedata.category(c) == "Cc" and c not in "\n\t"})
+    bad = sorted({f"U+{ord(c):04X}" for c in value if unicodedata.category(c) in ("Cc", "Cs") and c not in "\n\t"})
     if bad:
-        raise InputError(f"Item '{item_id}' has control characters in its {name}: {', '.join(bad)}. Remove them.")
+        raise InputError(f"Item {item_id!r} has control characters in its {name}: {', '.join(bad)}. Remove them.")

@@ -4,6 +4,7 @@ import inspect
 import json
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,8 @@ from diptych.run import Finding, Run
 
 VERSION = 3
 USES = ("accuracy",)
+FIXED = ("metric", "reduction")
+"""What every method takes by name."""
 
 
 def discover(
@@ -47,12 +50,14 @@ def discover(
     clusters are dealt into this many parts whose mean scores are kept apart, so that other experiments can compare
     halves and resample. `positions`: what a position is if prompts differ in length (`diptych.alignment.align`).
     """
+    arguments = {"metric": metric, "reduction": reduction} | options
+    _require_method(method, arguments)
     survey = Survey.of(run)
     chosen = survey.contrasts(modality, "discover", seed=seed, positions=positions)
     work = partial(
         score,
         method=method,
-        arguments={"metric": metric, "reduction": reduction} | options,
+        arguments=arguments,
         answers=survey.answers,
         layout=chosen.layout,
     )
@@ -122,13 +127,29 @@ def pooled(parts: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
     return means | each | {"prompts": counts.sum(), "fold": parts[0]["fold"]}
 
 
-def _attribute(method: str, vlm: VLM, batch: Batch, arguments: Options) -> Attribution:
+def _require_method(method: str, arguments: Options) -> None:
+    """Raise `InputError` unless the method can be called with a model, a batch and these arguments."""
     function = find("attribution", method)
-    known = list(inspect.signature(function).parameters)[2:]
+    try:
+        known = inspect.signature(function).parameters
+        inspect.signature(function).bind("vlm", "batch", **{name: arguments[name] for name in FIXED})
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"Method '{method}' cannot be called: {error}. Expected "
+            f"`def {Path(method).stem}(vlm: VLM, batch: Batch, *, metric: str, reduction: str) -> Attribution`; further "
+            f"arguments have defaults, or are options."
+        ) from error
     unknown = sorted(set(arguments) - set(known))
     if unknown:
-        raise InputError(f"Method '{method}' has no option {unknown[0]!r}. Known: {', '.join(known)}.")
-    found: Attribution = function(vlm, batch, **arguments)
+        raise InputError(f"Method '{method}' has no option {unknown[0]!r}. Known: {', '.join(list(known)[2:])}.")
+
+
+def _attribute(method: str, vlm: VLM, batch: Batch, arguments: Options) -> Attribution:
+    found = find("attribution", method)(vlm, batch, **arguments)
+    if not isinstance(found, Attribution):
+        raise InputError(
+            f"Method '{method}' returned a {type(found).__name__}. Expected an `Attribution`, as `diptych.ap` returns."
+        )
     return found
 
 

@@ -43,6 +43,8 @@ def overlap(
     in length.
     """
     survey = Survey.of(run)
+    for modality in MODALITIES:
+        survey.items(modality, "discover")  # refuses a task that lacks a panel, before anything is computed
     shared = {"metric": metric, "seed": seed, "positions": positions}
     panels = tuple(Panel.of(run, modality, threshold, discovery, shared) for modality in MODALITIES)
     text, image = panels

@@ -159,7 +159,7 @@ def _cached(seen: dict[tuple[str, Modality], Prompt], vlm: VLM, item: Item, moda
 
 def _encode_text(vlm: VLM, item: Item) -> Prompt:
     assert item.text is not None  # a contrast has its panel
-    content = f"{item.text}\n{item.query}"
+    content, offset = item.wording
     rendered = _render(vlm, item, [{"type": "text", "text": content}])
     places = locate(rendered, content)
     if places is None:
@@ -173,9 +173,9 @@ def _encode_text(vlm: VLM, item: Item) -> Prompt:
         raise InputError(
             f"The processor of {vlm.name} tokenises text differently from its tokenizer, so the data cannot be located."
         )
-    end = len(item.text)
-    where = {"data": places[: end + 1], "query": places[end + 1 :]}
-    layout = text_layout(found["offset_mapping"], (places[0], places[end]))
+    start, stop = offset, offset + len(item.text)
+    where = {"data": places[start : stop + 1]} | ({} if item.sentence else {"query": places[stop + 1 :]})
+    layout = text_layout(found["offset_mapping"], (places[start], places[stop]))
     return Prompt(item, inputs, name_parts(layout, text_parts(item, found["offset_mapping"], where)))
 
 
@@ -252,10 +252,10 @@ def _first_token(vlm: VLM, answer: str, space: str) -> int:
 
 def _batch(pairs: Sequence[tuple[Contrast, Prompt, Prompt]], answers: AnswerTokens) -> Batch:
     layout = pairs[0][1].layout
-    prefixes = torch.stack([prompt.tokens[layout.prefix] for _, *both in pairs for prompt in both])
-    if not bool((prefixes == prefixes[0]).all()):
+    if any(not torch.equal(a.tokens[layout.prefix], b.tokens[layout.prefix]) for _, a, b in pairs):
         raise MismatchError(
-            "The prompts differ before their data. The prefix must be the same in all prompts: check the chat template."
+            "The prompts of a contrast differ before their data. The prefix must be the same in both: check the chat "
+            "template, or give items whose sentences begin differently different groups."
         )
     return Batch(
         contrasts=tuple(contrast for contrast, _, _ in pairs),
