@@ -7,10 +7,10 @@ from diptych.attribution._integrate import Integral
 from diptych.attribution._rules import midpoints, right_points
 from diptych.attribution.ap import ap
 from diptych.attribution.ap_ig import ap_ig
+from diptych.attribution.exact import set_effects
 from diptych.batch import Batch
 from diptych.errors import InputError
 from diptych.grid import Grid
-from diptych.attribution.exact import set_effects
 from diptych.items import MODALITIES, Modality
 from diptych.metrics import logit_diff
 from diptych.models.calls import Path
@@ -237,7 +237,9 @@ def test_unknown_rules_steps_and_reductions_are_refused() -> None:
     vlm = tiny("qwen2_vl")
     some = batch(vlm, "image", 1)
 
-    with pytest.raises(InputError, match="No integration rule named 'simpson'. Known: midpoint, right"):
+    with pytest.raises(
+        InputError, match="No integration rule named 'simpson'. Known: midpoint, right, left, trapezoid"
+    ):
         ap_ig(vlm, some, rule="simpson")
     with pytest.raises(InputError, match="AP-IG takes 0 steps; expected at least 1"):
         ap_ig(vlm, some, steps=0)

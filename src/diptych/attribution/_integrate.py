@@ -130,7 +130,9 @@ class Integral:
             gradients = torch.autograd.grad((value * by_row).sum(), entries)
         for name, gradient, step in zip(path.entries, gradients, path.steps(), strict=True):
             dim = call.batch_dims[name]
-            slopes = _by_point(gradient.to(self.inputs.dtype), dim, times) * _by_point(step.to(self.inputs.dtype), dim, 1)
+            slopes = _by_point(gradient.to(self.inputs.dtype), dim, times) * _by_point(
+                step.to(self.inputs.dtype), dim, 1
+            )
             self.inputs[rows] += _per_prompt(slopes.sum(0), dim, len(rows))
 
     def _value(self, logits: Tensor, rows: list[int]) -> Tensor:

@@ -102,7 +102,7 @@ def _read(vlm: VLM, site: Site) -> tuple[nn.Module, list[nn.Module]]:
     _require_plain_attention(layer, mixer.module, vlm.sites.heads[site.layer])
     activations = [child for name, child in mlp.named_children() if name in ACTIVATIONS]
     projections = [child for child in mlp.children() if _is_linear(child) and child is not site.module]
-    width = sum(int(child.out_features) for child in projections)  # type: ignore[arg-type]
+    width = sum(int(child.out_features) for child in projections)  # type: ignore[arg-type, misc]
     if len(activations) != 1 or width not in (site.there, 2 * site.there):
         raise _no_rule(layer, f"{type(mlp).__name__} is neither down(act(up)) nor down(act(gate) · up)")
     return activations[0], projections if width == 2 * site.there else []

@@ -75,7 +75,7 @@ def everywhere(vlm: VLM, batch: Batch) -> Circuit:
     for kind in (sites.heads, sites.neurons):
         there = torch.tensor([[node < site.there for node in range(site.count)] for site in kind])
         masks.append(there[:, None].expand(-1, length, -1).clone())
-    return Grid(*masks, batch.layout, vlm.digest)
+    return Grid(masks[0], masks[1], batch.layout, vlm.digest)
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,5 +170,4 @@ def _scatter(nodes: Circuit, values: Tensor) -> Scores:
     grids = [torch.zeros(kind.shape, dtype=values.dtype) for kind in nodes]
     for grid, kind, part in zip(grids, nodes, parts, strict=True):
         grid[kind] = part
-    return Grid(*grids, nodes.layout, nodes.model)
-
+    return Grid(grids[0], grids[1], nodes.layout, nodes.model)

@@ -148,7 +148,7 @@ class Path:
             return torch.lerp(b[name].detach(), a[name].detach(), weight).requires_grad_()
 
         points = {name: point(name) for name in self.entries}
-        return clean.with_leaves(lambda name, leaf: points.get(name, leaf)), list(points.values())
+        return clean.with_leaves(points.get), list(points.values())
 
     def steps(self) -> list[Tensor]:
         """clean − counterfactual at each entry."""
@@ -164,7 +164,7 @@ class Path:
         held = {name: clean[name] for name in self.entries}
         inside = positions[..., None].to(held[embedded].device)
         held[embedded] = held[embedded].where(inside, self.counterfactual.leaves()[embedded])
-        return replace(self, counterfactual=self.counterfactual.with_leaves(lambda name, leaf: held.get(name, leaf)))
+        return replace(self, counterfactual=self.counterfactual.with_leaves(held.get))
 
     def take(self, rows: list[int]) -> "Path":
         """The path for the given prompts."""
@@ -180,7 +180,9 @@ def find_batch_dims(one: DecoderCall, two: DecoderCall) -> BatchDims:
 def _by_prompt(alphas: Sequence[float], leaf: Tensor, dim: int | None) -> Tensor:
     """One weight per row of `leaf` along the dimension that stacks prompts, of equal parts for each α."""
     assert dim is not None  # an entry differs between two prompts, so it is stacked by prompt
-    weights = torch.tensor(alphas, dtype=leaf.dtype, device=leaf.device).repeat_interleave(leaf.shape[dim] // len(alphas))
+    weights = torch.tensor(alphas, dtype=leaf.dtype, device=leaf.device).repeat_interleave(
+        leaf.shape[dim] // len(alphas)
+    )
     return weights.view(*[1] * dim, -1, *[1] * (leaf.ndim - dim - 1))
 
 
