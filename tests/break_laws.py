@@ -1,6 +1,6 @@
 """Break each law on purpose and see that its test fails: `python tests/break_laws.py [part of a path or test ...]`.
 
-Each mutation of `mutations.py`, `mutations_models.py` and `mutations_spans.py` is applied alone to a copy of src/ and tests/, and its one
+Each mutation of the files `mutations*.py` is applied alone to a copy of src/ and tests/, and its one
 test is run there. Status 1 if a mutation is not caught, or if the text to replace is no longer found exactly once.
 """
 
@@ -17,6 +17,7 @@ import pytest
 import torch
 
 from mutations import MUTATIONS, Mutation
+from mutations_methods import METHOD_MUTATIONS
 from mutations_models import MODEL_MUTATIONS
 from mutations_spans import SPAN_MUTATIONS
 
@@ -30,7 +31,7 @@ torch.set_num_threads(1)
 
 
 def main(wanted: Sequence[str]) -> int:
-    known = MUTATIONS + MODEL_MUTATIONS + SPAN_MUTATIONS
+    known = MUTATIONS + MODEL_MUTATIONS + SPAN_MUTATIONS + METHOD_MUTATIONS
     mutations = [m for m in known if not wanted or any(part in m[0] or part in m[3] for part in wanted)]
     with tempfile.TemporaryDirectory() as folder:
         copy = copy_of(ROOT, Path(folder))

@@ -11,7 +11,7 @@ from diptych.errors import InputError
 from diptych.experiments.agreement import Measured, pearson, same_sign, sample, shared_top, spearman
 from diptych.grid import Grid
 from diptych.layout import Layout
-from diptych.report.build import render
+from diptych.report.build import build
 from diptych.result import Bars
 from diptych.run import Run, Store
 from diptych.statistics import resampled_means
@@ -103,7 +103,7 @@ def test_the_experiment_says_how_many_nodes_and_prompts_it_patched(tmp_path: Pat
     assert result.conditions["prompts patched"] == 3 and "dropped test" in result.conditions
     assert all(0.3 < float(row["Pearson"] or 0) <= 1 for row in result.rows if row["method"] == "ap_ig")
     assert [type(figure) for figure in result.figures] == [Bars, Bars]
-    assert "Agreement with exact patching" in render([result])
+    assert "Agreement with exact patching" in build([result], tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 def test_a_method_that_refuses_the_model_is_left_out_and_said_to_be(tmp_path: Path) -> None:
