@@ -105,11 +105,16 @@ def _require_all_fit(vlm: VLM, circuits: Sequence[Circuit], replacement: Activat
             f"hold: the empty circuit would not be the counterfactual run. Use attribution, or another model."
         )
     for circuit in circuits:
-        require_fit(vlm, circuit, replacement.heads[0].shape[1])
+        require_own(vlm, circuit)
+        if circuit.layout.length != replacement.heads[0].shape[1]:
+            raise MismatchError(
+                f"The circuit is for prompts of {circuit.layout.length} positions, these have "
+                f"{replacement.heads[0].shape[1]}. Carry it to their layout first."
+            )
 
 
-def require_fit(vlm: VLM, circuit: Circuit, length: int) -> None:
-    """Raise `MismatchError` unless the circuit belongs to the model and to prompts of this length."""
+def require_own(vlm: VLM, circuit: Circuit) -> None:
+    """Raise `MismatchError` unless the circuit belongs to the model."""
     if circuit.model != vlm.digest:
         raise MismatchError(
             f"The circuit belongs to model {circuit.model}, not to {vlm.name} ({vlm.digest}). Discover one for this model."
@@ -118,9 +123,4 @@ def require_fit(vlm: VLM, circuit: Circuit, length: int) -> None:
         raise MismatchError(
             f"The circuit has {circuit.there} heads and neurons per layer, {vlm.name} has {vlm.sites.there}. "
             f"Make its grid with the model's `sites.there`."
-        )
-    if circuit.layout.length != length:
-        raise MismatchError(
-            f"The circuit is for prompts of {circuit.layout.length} positions, these have {length}. "
-            f"Carry it to their layout first."
         )

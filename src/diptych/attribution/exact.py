@@ -5,14 +5,15 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from diptych.attribution._integrate import REDUCTIONS, Attribution, Reduction
 from diptych.batch import Batch
 from diptych.errors import InputError
 from diptych.grid import KINDS, Circuit, Grid, Scores
-from diptych.interventions import require_fit, run_circuits
+from diptych.interventions import require_own, run_circuits
+from diptych.layout import Layout
 from diptych.metrics import Metric
 from diptych.metrics import metric as find_metric
 from diptych.models.calls import DecoderCall
@@ -48,7 +49,7 @@ def effects(
 ) -> Float[Tensor, "node batch"]:
     """m(x with one node patched from x') − m(x), per node and prompt: heads first, in the order of `nonzero`.
 
-    Layers below the node are not run again; as many nodes share a run as keep nodes × prompts within `batch_size`.
+    Where `nodes` has one position for a span of the prompts, the node is patched at all of its tokens. Layers below the node are not run again; as many nodes share a run as keep nodes × prompts within `batch_size`.
     """
     return _measure(vlm, batch, nodes, find_metric(metric), batch_size)[0]
 
@@ -80,28 +81,37 @@ def everywhere(vlm: VLM, batch: Batch) -> Circuit:
 
 @dataclass(frozen=True, eq=False)
 class _Patch:
-    """Nodes of one site, each to be patched alone: (position, node)."""
+    """Nodes of one site, each to be patched alone: (its tokens, its index). A span's one position stands for its tokens."""
 
     site: Site
-    places: Int[Tensor, "node 2"]
+    nodes: list[tuple[Tensor, int]]
 
-    def chunks(self, value: Tensor, size: int) -> Iterator[tuple["_Patch", Tensor]]:
-        """At most `size` nodes at a time, with their values [batch, node, ...]."""
-        for start in range(0, len(self.places), size):
+    def chunks(self, values: list[Tensor], size: int) -> Iterator[tuple["_Patch", list[Tensor]]]:
+        """At most `size` nodes at a time, with their values."""
+        for start in range(0, len(self.nodes), size):
             some = slice(start, start + size)
-            yield _Patch(self.site, self.places[some]), value[:, some]
+            yield _Patch(self.site, self.nodes[some]), values[some]
 
-    def taken(self, live: Tensor) -> Tensor:
-        """The values of the nodes, [batch, node, ...]."""
-        position, node = self.places.to(live.device).unbind(1)
-        return live[:, position, node]
+    def taken(self, live: Tensor) -> list[Tensor]:
+        """The values of each node, [batch, token, ...]."""
+        return [live[:, tokens.to(live.device), node] for tokens, node in self.nodes]
 
-    def written(self, live: Tensor, value: Tensor) -> Tensor:
+    def written(self, live: Tensor, values: list[Tensor]) -> Tensor:
         """`live` [node·batch, pos, ...] with the first node patched in the first prompts, the second in the next, ..."""
-        changed = live.clone().unflatten(0, (len(self.places), -1))
-        for row, (position, node) in enumerate(self.places.tolist()):
-            changed[row, :, position, node] = value[:, row].to(live)
+        changed = live.clone().unflatten(0, (len(self.nodes), -1))
+        for prompts, (tokens, node), value in zip(changed, self.nodes, values, strict=True):
+            prompts[:, tokens.to(live.device), node] = value.to(live)
         return changed.flatten(0, 1)
+
+
+def _patches(vlm: VLM, nodes: Circuit, layout: Layout) -> Iterator[_Patch]:
+    positions = layout.onto(nodes.layout)
+    tokens = [(positions == position).nonzero()[:, 0] for position in range(nodes.layout.length)]
+    for kind, sites in zip(KINDS, (vlm.sites.heads, vlm.sites.neurons), strict=True):
+        for site in sites:
+            places = getattr(nodes, kind)[site.layer].nonzero().tolist()
+            if places:
+                yield _Patch(site, [(tokens[position], node) for position, node in places])
 
 
 @torch.no_grad()
@@ -109,8 +119,8 @@ def _measure(
     vlm: VLM, batch: Batch, nodes: Circuit, metric: Metric, batch_size: int
 ) -> tuple[Float[Tensor, "node batch"], Float[Tensor, " batch"]]:
     """The effect of each node, and m(x) − m(x')."""
-    require_fit(vlm, nodes, batch.layout.length)
-    call, patches = vlm.capture(batch.clean), list(_patches(vlm, nodes))
+    require_own(vlm, nodes)
+    call, patches = vlm.capture(batch.clean), list(_patches(vlm, nodes, batch.layout))
     with vlm.record_residuals() as residuals:
         clean = vlm.run(call)
     values, counterfactual = _values(vlm, vlm.capture(batch.counterfactual), patches)
@@ -128,15 +138,7 @@ def _measure(
     return torch.stack(found).cpu() if found else effect.new_zeros(0, len(batch)), effect
 
 
-def _patches(vlm: VLM, nodes: Circuit) -> Iterator[_Patch]:
-    for kind, sites in zip(KINDS, (vlm.sites.heads, vlm.sites.neurons), strict=True):
-        for site in sites:
-            places = getattr(nodes, kind)[site.layer].nonzero()
-            if len(places):
-                yield _Patch(site, places)
-
-
-def _values(vlm: VLM, call: DecoderCall, patches: list[_Patch]) -> tuple[list[Tensor], Tensor]:
+def _values(vlm: VLM, call: DecoderCall, patches: list[_Patch]) -> tuple[list[list[Tensor]], Tensor]:
     """The values of the nodes alone in a run, so that no whole network is kept, and its logits."""
     # a layer that is not called keeps zeros
     kept = {patch.site: patch.taken(patch.site.nothing(call.embeddings)) for patch in patches}
@@ -154,13 +156,13 @@ def _values(vlm: VLM, call: DecoderCall, patches: list[_Patch]) -> tuple[list[Te
 
 
 def _run(
-    vlm: VLM, call: DecoderCall, residuals: Sequence[Tensor], patch: _Patch, value: Tensor
+    vlm: VLM, call: DecoderCall, residuals: Sequence[Tensor], patch: _Patch, values: list[Tensor]
 ) -> Float[Tensor, "node batch vocab"]:
-    times, layer = len(patch.places), patch.site.layer
+    times, layer = len(patch.nodes), patch.site.layer
     start: AbstractContextManager[None] = nullcontext()
     if layer > 0:
         start = vlm.resume(layer, residuals[layer - 1].repeat(times, 1, 1))
-    with start, vlm.edit_inputs({patch.site: lambda live: patch.written(live, value)}):
+    with start, vlm.edit_inputs({patch.site: lambda live: patch.written(live, values)}):
         return vlm.run(call.repeat(times)).unflatten(0, (times, call.batch))
 
 

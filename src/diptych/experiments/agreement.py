@@ -13,8 +13,8 @@ from torch import Tensor
 
 from diptych.attribution.exact import effects
 from diptych.errors import InputError, UnsupportedModel
-from diptych.experiments._parameters import Count, MetricName, Names, Options, Seed, Share
-from diptych.experiments._survey import FoldScores, Survey
+from diptych.experiments._parameters import Count, MetricName, Names, Options, Positions, Seed, Share
+from diptych.experiments._survey import FoldScores, Survey, clusters
 from diptych.experiments._text import fixed, from_tensor, interval, to_tensor
 from diptych.experiments.discover import attribute
 from diptych.grid import KINDS, Circuit, Grid, Scores
@@ -43,28 +43,30 @@ def agreement(
     prompts: Count = 32,
     top: Share = 0.25,
     discovery: Options = {},  # noqa: B006 (read only; written into the identity)
+    positions: Positions = "aligned",
     seed: Seed = 0,
 ) -> Finding:
     """Mean effect of patching single nodes on *test* against the signed scores of each method, over a sample of nodes.
 
     The sample of each kind is `nodes` large: half the strongest of `discover`, half drawn from the others outside the
-    prefix. `prompts`: contrasts used at most. `top`: share of the sample that counts as strongest.
+    prefix. `prompts`: contrasts used at most. `top`: share of the sample that counts as strongest. `positions`: what a
+    position is if prompts differ in length; a node of a span is patched at all of its tokens.
     """
     if EXACT in methods or len(set(methods)) < len(methods):
         raise InputError(
             f"methods are {', '.join(methods)}; expected different ones, which `{EXACT}` is measured against."
         )
     survey = Survey.of(run)
-    found = run.get("discover", modality=modality, **({"metric": metric, "seed": seed} | discovery))
+    asked: Options = {"metric": metric, "seed": seed, "positions": positions} | discovery
+    found = run.get("discover", modality=modality, **asked)
     chosen = sample(FoldScores.of(run, found).mean(), nodes, seed)
-    contrasts = survey.contrasts(modality, "test", seed=seed)
+    contrasts = survey.contrasts(modality, "test", seed=seed, positions=asked["positions"])
     work = partial(
         measure, nodes=chosen, methods=methods, metric=metric, answers=survey.answers, batch_size=run.batch_size
     )
     units = contrasts.units(1)[:prompts]
     values = [value for _, value in run.map(work, units)]
-    clusters = [unit.payload[1][0].clean.cluster for unit in units]
-    measured = Measured.of(values, chosen, clusters, top, seed)
+    measured = Measured.of(values, chosen, clusters(units), top, seed)
     rows = [row for kind in KINDS for row in measured.rows(kind)]
     refused = {m: from_tensor(values[0][m + REFUSED]) for m in methods if m + REFUSED in values[0]}
     return Finding(
@@ -72,9 +74,10 @@ def agreement(
         rows=rows,
         conditions=survey.conditions
         | contrasts.conditions()
+        | contrasts.alignment_conditions()
         | {"prompts patched": len(units), "metric": metric, "seed": seed, "split": "test (nodes from discover)"}
         | {
-            "interval": f"95% cluster bootstrap over {len(set(clusters))} clusters, 2000 draws; the nodes stay the same"
+            "interval": f"95% cluster bootstrap over {len(set(measured.clusters))} clusters, 2000 draws; the nodes stay the same"
         },
         figures=[_bars(kind, modality, [row for row in rows if row["kind"] == kind]) for kind in KINDS],
         notes=[
@@ -118,11 +121,11 @@ def measure(
 ) -> dict[str, Tensor]:
     """Of one contrast: the effect of each node, and what each method says it is; or why a method refuses the model."""
     _, contrasts = payload
-    (batch,) = encode(vlm, contrasts, answers, batch_size=1, layout=nodes.layout).batches
+    (batch,) = encode(vlm, contrasts, answers, batch_size=1).batches
     found = {EXACT: effects(vlm, batch, nodes, metric=metric, batch_size=batch_size)[:, 0]}
     for method in methods:
         try:
-            scores = attribute(method, vlm, batch, {"metric": metric, "reduction": "signed"}).scores
+            scores = attribute(method, vlm, batch, {"metric": metric, "reduction": "signed"}).scores.pool(nodes.layout)
         except UnsupportedModel as error:
             found[method + REFUSED] = to_tensor(str(error))
         else:
