@@ -109,8 +109,8 @@ METHOD_MUTATIONS: tuple[Mutation, ...] = (
     ),
     (
         CALLS,
-        "repeat_interleave(leaf.shape[dim] // len(alphas))",
-        "repeat(leaf.shape[dim] // len(alphas))",
+        "repeat_interleave(rows)",
+        "repeat(rows)",
         "tests/test_integration.py::test_points_that_share_a_run_equal_points_one_by_one[image-qwen2_vl-sdpa]",
     ),
     (
@@ -207,14 +207,14 @@ METHOD_MUTATIONS: tuple[Mutation, ...] = (
     ),
     (
         EXACT,
-        "changed[row, :, position, node] = value[:, row]",
-        "changed[:, :, position, node] = value[:, row]",
+        "prompts[:, tokens.to(live.device), node] = value",
+        "changed[:, :, tokens.to(live.device), node] = value",
         "tests/test_exact.py::test_a_node_patched_from_its_layer_on_is_the_node_patched_in_a_whole_run[text-llava-eager]",
     ),
     (
         EXACT,
-        "yield _Patch(self.site, self.places[some]), value[:, some]",
-        "yield _Patch(self.site, self.places[some]), value[:, :size]",
+        "yield _Patch(self.site, self.nodes[some]), values[some]",
+        "yield _Patch(self.site, self.nodes[some]), values[:size]",
         "tests/test_exact.py::test_effects_do_not_depend_on_how_many_nodes_share_a_run[5]",
     ),
     (

@@ -49,6 +49,20 @@ def test_a_node_patched_from_its_layer_on_is_the_node_patched_in_a_whole_run(
     torch.testing.assert_close(found, set_effects(vlm, some, one_by_one(nodes)), atol=1e-6, rtol=0)
 
 
+def test_a_node_of_a_span_is_patched_at_all_of_its_tokens() -> None:
+    vlm = double("llava")
+    some = batch(vlm, "image", 2)
+    layout = some.layout.pooled(["data", "query"])
+    nodes = ap(vlm, some).scores.pool(layout).top(0.01)
+
+    found = effects(vlm, some, nodes)
+
+    assert layout.length < some.layout.length and found.abs().max() > 1e-2
+    tokens = [node.expand(some.layout) for node in one_by_one(nodes)]
+    torch.testing.assert_close(found, set_effects(vlm, some, tokens), atol=1e-6, rtol=0)
+    assert exact(vlm, some, among=nodes).scores.layout == layout
+
+
 @pytest.mark.parametrize("batch_size", [1, 5, 64])
 def test_effects_do_not_depend_on_how_many_nodes_share_a_run(batch_size: int) -> None:
     vlm = double("gemma3")

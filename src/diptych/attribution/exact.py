@@ -49,7 +49,8 @@ def effects(
 ) -> Float[Tensor, "node batch"]:
     """m(x with one node patched from x') − m(x), per node and prompt: heads first, in the order of `nonzero`.
 
-    Where `nodes` has one position for a span of the prompts, the node is patched at all of its tokens. Layers below the node are not run again; as many nodes share a run as keep nodes × prompts within `batch_size`.
+    Where `nodes` has one position for a span of the prompts, the node is patched at all of its tokens. Layers below the
+    node are not run again; as many nodes share a run as keep nodes × prompts within `batch_size`.
     """
     return _measure(vlm, batch, nodes, find_metric(metric), batch_size)[0]
 

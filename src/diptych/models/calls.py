@@ -180,9 +180,8 @@ def find_batch_dims(one: DecoderCall, two: DecoderCall) -> BatchDims:
 def _by_prompt(alphas: Sequence[float], leaf: Tensor, dim: int | None) -> Tensor:
     """One weight per row of `leaf` along the dimension that stacks prompts, of equal parts for each α."""
     assert dim is not None  # an entry differs between two prompts, so it is stacked by prompt
-    weights = torch.tensor(alphas, dtype=leaf.dtype, device=leaf.device).repeat_interleave(
-        leaf.shape[dim] // len(alphas)
-    )
+    rows = leaf.shape[dim] // len(alphas)
+    weights = torch.tensor(alphas, dtype=leaf.dtype, device=leaf.device).repeat_interleave(rows)
     return weights.view(*[1] * dim, -1, *[1] * (leaf.ndim - dim - 1))
 
 
