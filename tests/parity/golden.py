@@ -102,7 +102,7 @@ class Golden:
             listed = torch.as_tensor(nodes, dtype=torch.long).view(-1, 3)
             there = listed[(listed < torch.tensor(mask.shape)).all(1)]
             mask[there.unbind(1)] = True
-        return Grid(masks[0], masks[1], layout, self.vlm.digest)
+        return Grid(masks[0], masks[1], layout, self.vlm.digest, sites.there)
 
     def _stacked(self, panel: str, side: str) -> Inputs:
         prompts = [self.prompt(panel, pair["index"], side) for pair in self.meta["pairs"][panel]]

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -73,11 +73,10 @@ def set_effects(
 def everywhere(vlm: VLM, batch: Batch) -> Circuit:
     """The circuit of all nodes that a model has in a batch's layout."""
     sites, length = vlm.sites, batch.layout.length
-    masks = []
-    for kind in (sites.heads, sites.neurons):
-        there = torch.tensor([[node < site.there for node in range(site.count)] for site in kind])
-        masks.append(there[:, None].expand(-1, length, -1).clone())
-    return Grid(masks[0], masks[1], batch.layout, vlm.digest)
+    heads, neurons = (
+        torch.ones(len(kind), length, kind[0].count, dtype=torch.bool) for kind in (sites.heads, sites.neurons)
+    )
+    return Grid(heads, neurons, batch.layout, vlm.digest, sites.there)
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,7 +145,8 @@ def _values(vlm: VLM, call: DecoderCall, patches: list[_Patch]) -> tuple[list[li
 
     def keep(patch: _Patch) -> Edit:
         def look(live: Tensor) -> Tensor:
-            kept[patch.site] = patch.taken(live)
+            # a site made of parts is seen part by part, with zeros for the others
+            kept[patch.site] = [a + b for a, b in zip(kept[patch.site], patch.taken(live), strict=True)]
             return live
 
         return look
@@ -173,4 +173,4 @@ def _scatter(nodes: Circuit, values: Tensor) -> Scores:
     grids = [torch.zeros(kind.shape, dtype=values.dtype) for kind in nodes]
     for grid, kind, part in zip(grids, nodes, parts, strict=True):
         grid[kind] = part
-    return Grid(grids[0], grids[1], nodes.layout, nodes.model)
+    return replace(nodes, heads=grids[0], neurons=grids[1])

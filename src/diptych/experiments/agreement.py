@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -17,7 +17,7 @@ from diptych.experiments._parameters import Count, MetricName, Names, Options, P
 from diptych.experiments._survey import FoldScores, Survey, clusters
 from diptych.experiments._text import fixed, from_tensor, interval, to_tensor
 from diptych.experiments.discover import attribute
-from diptych.grid import KINDS, Circuit, Grid, Scores
+from diptych.grid import KINDS, Circuit, Scores
 from diptych.items import Contrast, Modality
 from diptych.models.encode import AnswerTokens, encode
 from diptych.models.vlm import VLM
@@ -106,7 +106,7 @@ def sample(scores: Scores, count: int, seed: int) -> Circuit:
         return chosen.view(ranked.shape)
 
     heads, neurons = (choose(ranked, allowed) for ranked, allowed in zip(scores, outside, strict=True))
-    return Grid(heads, neurons, scores.layout, scores.model)
+    return replace(scores, heads=heads, neurons=neurons)
 
 
 def measure(
