@@ -95,8 +95,8 @@ def _factor(module: nn.Module, live: Tensor, output: Tensor) -> Tensor:
 def _read(vlm: VLM, site: Site) -> tuple[nn.Module, list[nn.Module]]:
     """The activation of a layer's MLP, and the projections that make the factors of its gated product, if it is gated."""
     layer, mixer = vlm.layers[site.layer], vlm.sites.mixers[site.layer]
-    dense = site.module is not None and site.layer not in vlm.sites.routed and not site.beside
-    if not dense or mixer.module is None or mixer.mixing != "attention":
+    routed = site.layer in vlm.sites.routed or bool(site.beside)
+    if site.module is None or routed or mixer.module is None or mixer.mixing != "attention":
         raise _no_rule(layer, "it is not one attention and one dense MLP")
     mlp = next((child for child in layer.children() if site.module in child.children()), layer)
     _require_known(layer, mlp, mixer.module)
