@@ -270,7 +270,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     (METRICS, "/ _pick(now, answers)", "/ _pick(before, answers)", "tests/test_metrics.py::test_the_indirect_effect_is_the_mean_of_two_relative_changes"),
     (METRICS, "/ _pick(before, counter_answers)", "/ _pick(now, counter_answers)", "tests/test_metrics.py::test_the_indirect_effect_is_the_reference_s"),
     (METRICS, "(_pick(before, answers) - _pick(now, answers))", "(_pick(before, answers) + _pick(now, answers))", "tests/test_metrics.py::test_nothing_changed_is_no_indirect_effect"),
-    (METRICS, "(choices[logits[:, choices].argmax(-1)] == answers)", "(logits.argmax(-1) == answers)", "tests/test_metrics.py::test_only_the_choices_compete_for_the_answer"),
+    (METRICS, "choices[logits[:, choices].argmax(-1)] == answers", "logits.argmax(-1) == answers", "tests/test_metrics.py::test_only_the_choices_compete_for_the_answer"),
     (METRICS, '"probability": probability,', '"probability": logit,', "tests/test_metrics.py::test_a_metric_is_found_by_its_name"),
     (METRICS, "if name not in METRICS:", "if not name:", "tests/test_metrics.py::test_an_unknown_metric_is_refused_with_the_known_ones"),
     # results

@@ -3,13 +3,14 @@
 import pytest
 import torch
 
-from diptych.attribution._integrate import Integral, midpoints, right_points
+from diptych.attribution._integrate import Integral
+from diptych.attribution._rules import midpoints, right_points
 from diptych.attribution.ap import ap
 from diptych.attribution.ap_ig import ap_ig
+from diptych.attribution.exact import set_effects
 from diptych.batch import Batch
 from diptych.errors import InputError
 from diptych.grid import Grid
-from diptych.interventions import exact
 from diptych.items import MODALITIES, Modality
 from diptych.metrics import logit_diff
 from diptych.models.calls import Path
@@ -83,7 +84,7 @@ def test_the_integral_becomes_complete_as_steps_grow(family: str, kernel: str, m
         integral = Integral(vlm, some, logit_diff)
         integral.add(midpoints(steps), [0, 1])
         assert integral.effect.abs().min() > 1e-2
-        errors.append(float((integral.inputs / integral.steps - integral.effect).abs().max()))
+        errors.append(float((integral.inputs / integral.weights - integral.effect).abs().max()))
     assert errors[0] > 1e-3
     assert errors[1] < 2e-3 * max(1.0, float(integral.effect.abs().max()))
 
@@ -166,8 +167,8 @@ def test_scores_are_accumulated_in_float32_under_bfloat16() -> None:
     integral.add(midpoints(2), [0, 1])
 
     assert integral.effect.dtype == torch.float32
-    assert {total.dtype for total in (*integral.products.heads, *integral.products.neurons)} == {torch.float32}
-    assert integral.products.heads[0].abs().max() > 0
+    assert {total.dtype for total in integral.gradients.values()} == {torch.float32}
+    assert max(float(total.abs().max()) for total in integral.gradients.values()) > 0
 
 
 def test_refined_rules_keep_their_old_points() -> None:
@@ -208,7 +209,7 @@ def test_patching_every_node_is_the_counterfactual_run(family: str, kernel: str,
     some = batch(vlm, modality, 2)
     nothing = nodes_like(vlm, some)
 
-    effects = exact(vlm, some, [nothing, ~nothing])
+    effects = set_effects(vlm, some, [nothing, ~nothing])
     with torch.no_grad():
         clean, other = (
             logit_diff(vlm.run(vlm.capture(inputs)), some.answers, some.counter_answers)
@@ -236,7 +237,9 @@ def test_unknown_rules_steps_and_reductions_are_refused() -> None:
     vlm = tiny("qwen2_vl")
     some = batch(vlm, "image", 1)
 
-    with pytest.raises(InputError, match="No integration rule named 'simpson'. Known: midpoint, right"):
+    with pytest.raises(
+        InputError, match="No integration rule named 'simpson'. Known: midpoint, right, left, trapezoid"
+    ):
         ap_ig(vlm, some, rule="simpson")
     with pytest.raises(InputError, match="AP-IG takes 0 steps; expected at least 1"):
         ap_ig(vlm, some, steps=0)

@@ -11,7 +11,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "diptych"
 
 BASE = {"errors", "registry", "parameters", "pictures", "raster"}
 VALUES = {"items", "spans", "layout", "alignment", "locate", "grid", "activations", "metrics", "statistics", "result"}
-METHODS = {"attribution", "interventions", "faithfulness", "compare", "backpatch"}
+METHODS = {"attribution", "interventions", "faithfulness", "compare", "backpatch", "paper_compat"}
 ONLY_VALUES = {"compare"}  # methods that compare circuits without a model
 
 LOWER = {

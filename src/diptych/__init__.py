@@ -8,12 +8,14 @@ if TYPE_CHECKING:
     from diptych.activations import Activations
     from diptych.attribution.ap import ap
     from diptych.attribution.ap_ig import ap_ig
+    from diptych.attribution.exact import effects, exact, set_effects
+    from diptych.attribution.relp import relp
     from diptych.backpatch import Cell, back_patch, cells
     from diptych.batch import Batch
     from diptych.compare import overlaps
     from diptych.errors import DiptychError
     from diptych.grid import Circuit, Grid, Scores
-    from diptych.interventions import ablate_outside, exact, run_circuits
+    from diptych.interventions import ablate_outside, run_circuits
     from diptych.items import Contrast, Drawing, ImageFile, Item, Task
     from diptych.layout import Layout, Span, position_map
     from diptych.models.check import prove
@@ -32,12 +34,14 @@ _HOMES = {
     "activations": ("Activations",),
     "attribution.ap": ("ap",),
     "attribution.ap_ig": ("ap_ig",),
+    "attribution.exact": ("effects", "exact", "set_effects"),
+    "attribution.relp": ("relp",),
     "backpatch": ("Cell", "back_patch", "cells"),
     "batch": ("Batch",),
     "compare": ("overlaps",),
     "errors": ("DiptychError",),
     "grid": ("Circuit", "Grid", "Scores"),
-    "interventions": ("ablate_outside", "exact", "run_circuits"),
+    "interventions": ("ablate_outside", "run_circuits"),
     "items": ("Contrast", "Drawing", "ImageFile", "Item", "Task"),
     "layout": ("Layout", "Span", "position_map"),
     "models.check": ("prove",),
@@ -80,6 +84,7 @@ __all__ = [
     "back_patch",
     "build",
     "cells",
+    "effects",
     "encode",
     "encode_item",
     "exact",
@@ -90,7 +95,9 @@ __all__ = [
     "overlaps",
     "position_map",
     "prove",
+    "relp",
     "run_circuits",
+    "set_effects",
 ]
 
 

@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from diptych.errors import InputError
 from diptych.items import MODALITIES, SPLITS, Item, Task
+from diptych.raster import side_by_side
 
 SIDE = 224  # pixels that a picture is shown in
 MARGIN = 16
@@ -105,7 +106,7 @@ def _draw_item(item: Item, role: str) -> Image.Image:
     words = _written(lines, COLUMN + MARGIN, 15)
     half = Image.new("RGB", (SIDE + COLUMN + 3 * MARGIN, max(SIDE + 2 * MARGIN, words.height)), PAPER)
     if item.image is not None:
-        picture = _fitted(item.image.open())
+        picture = _fitted(side_by_side([picture.open() for picture in item.pictures]))
         left = MARGIN + (SIDE - picture.width) // 2
         half.paste(picture, (left, MARGIN))
         edges = (left - 1, MARGIN - 1, left + picture.width, MARGIN + picture.height)
@@ -160,9 +161,8 @@ def _fitted(image: Image.Image) -> Image.Image:
 
 
 def _data_uri(item: Item) -> str:
-    assert item.image is not None  # asked only of items that have one
     buffer = io.BytesIO()
-    _fitted(item.image.open()).save(buffer, format="PNG")
+    _fitted(side_by_side([picture.open() for picture in item.pictures])).save(buffer, format="PNG")
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 

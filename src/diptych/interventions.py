@@ -9,10 +9,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from diptych.activations import Activations
-from diptych.batch import Batch
 from diptych.errors import MismatchError, UnsupportedModel
 from diptych.grid import Circuit
-from diptych.metrics import metric as find_metric
 from diptych.models.calls import DecoderCall
 from diptych.models.vlm import VLM, Edit
 
@@ -24,7 +22,7 @@ def ablate_outside(vlm: VLM, circuits: Sequence[Circuit], replacement: Activatio
     A run's batch is `len(circuits)` times that of `replacement`: [circuit 0's prompts, circuit 1's, ...].
     """
     times = len(circuits)
-    _require_fit(vlm, circuits, replacement)
+    _require_all_fit(vlm, circuits, replacement)
 
     def keep(kept: list[Tensor], values: Tensor) -> Edit:
         prompts = values.shape[0]
@@ -73,25 +71,6 @@ def run_circuits(
     return torch.cat(found)
 
 
-@torch.no_grad()
-def exact(
-    vlm: VLM, batch: Batch, nodes: Iterable[Circuit], *, metric: str = "logit_diff", batch_size: int = 64
-) -> Float[Tensor, "set batch"]:
-    """m(x with each set of nodes patched from x') − m(x), per prompt: the effect that attribution approximates.
-
-    Cost 2F + 1F per set (methods §4).
-    """
-    clean = vlm.capture(batch.clean)
-    with vlm.record() as recording:
-        vlm.run(vlm.capture(batch.counterfactual))
-    others = (~some for some in nodes)
-    patched = run_circuits(vlm, clean, others, recording.activations(), batch_size=batch_size)
-    before = vlm.run(clean)
-    answers = (batch.answers, batch.counter_answers, before)
-    measure = find_metric(metric)
-    return torch.stack([measure(logits, *answers) for logits in patched]) - measure(before, *answers)
-
-
 @contextmanager
 def patch_residuals(
     vlm: VLM, positions: slice, values: dict[int, Float[Tensor, "batch pos d_model"]]
@@ -119,25 +98,29 @@ def overwrite(live: Tensor, positions: slice, value: Tensor) -> Tensor:
     return changed
 
 
-def _require_fit(vlm: VLM, circuits: Sequence[Circuit], replacement: Activations) -> None:
+def _require_all_fit(vlm: VLM, circuits: Sequence[Circuit], replacement: Activations) -> None:
     if vlm.sites.unread:
         raise UnsupportedModel(
             f"{vlm.name} has layers that mix positions without heads ({_classes(vlm)}), which ablation cannot "
             f"hold: the empty circuit would not be the counterfactual run. Use attribution, or another model."
         )
     for circuit in circuits:
-        if circuit.model != vlm.digest:
-            raise MismatchError(
-                f"The circuit belongs to model {circuit.model}, not to {vlm.name} ({vlm.digest}). "
-                f"Discover one for this model."
-            )
-        if circuit.there != vlm.sites.there:
-            raise MismatchError(
-                f"The circuit has {circuit.there} heads and neurons per layer, {vlm.name} has {vlm.sites.there}. "
-                f"Make its grid with the model's `sites.there`."
-            )
+        require_own(vlm, circuit)
         if circuit.layout.length != replacement.heads[0].shape[1]:
             raise MismatchError(
                 f"The circuit is for prompts of {circuit.layout.length} positions, these have "
                 f"{replacement.heads[0].shape[1]}. Carry it to their layout first."
             )
+
+
+def require_own(vlm: VLM, circuit: Circuit) -> None:
+    """Raise `MismatchError` unless the circuit belongs to the model."""
+    if circuit.model != vlm.digest:
+        raise MismatchError(
+            f"The circuit belongs to model {circuit.model}, not to {vlm.name} ({vlm.digest}). Discover one for this model."
+        )
+    if circuit.there != vlm.sites.there:
+        raise MismatchError(
+            f"The circuit has {circuit.there} heads and neurons per layer, {vlm.name} has {vlm.sites.there}. "
+            f"Make its grid with the model's `sites.there`."
+        )

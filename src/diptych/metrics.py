@@ -40,7 +40,7 @@ def indirect_effect(logits: Logits, answers: Tokens, counter_answers: Tokens, cl
 def correct(logits: Logits, answers: Tokens, choices: Int[Tensor, " choice"]) -> Float[Tensor, " batch"]:
     """1 where the highest logit among `choices` is the answer's, else 0."""
     choices = choices.to(logits.device)
-    return (choices[logits[:, choices].argmax(-1)] == answers).float()
+    return (choices[logits[:, choices].argmax(-1)] == answers.to(logits.device)).float()
 
 
 METRICS: dict[str, Metric] = {
@@ -51,8 +51,15 @@ METRICS: dict[str, Metric] = {
 }
 
 
-def metric(name: str) -> Metric:
-    """The metric of that name."""
+def accuracy(choices: Int[Tensor, " choice"]) -> Metric:
+    """The metric that is 1 where the highest logit among `choices` is the answer's, else 0; it has no gradient."""
+    return lambda logits, answers, counter_answers, clean: correct(logits, answers, choices)
+
+
+def metric(name: str | Metric) -> Metric:
+    """The metric of that name, or the given function itself."""
+    if not isinstance(name, str):
+        return name
     if name not in METRICS:
         raise InputError(f"No metric named '{name}'. Known: {', '.join(METRICS)}.")
     return METRICS[name]

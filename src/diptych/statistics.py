@@ -84,6 +84,15 @@ def cluster_bootstrap(
     return _estimate(statistic(*columns), samples, columns, members, level, draws, seed)
 
 
+def resampled_means(
+    columns: Float[np.ndarray, "column n"], clusters: Sequence[str], *, draws: int = DRAWS, seed: int = 0
+) -> Float[np.ndarray, "draw column"]:
+    """The mean of each column in cluster-bootstrap draws, all columns resampled together."""
+    aligned, members = _aligned(list(columns), clusters)
+    picks = _picks(len(members), draws, seed)
+    return (_resampled_sums(aligned, members, picks) / _resampled_counts(members, picks)).T
+
+
 def ratio_of_means(
     numerator: ArrayLike,
     denominator: ArrayLike,

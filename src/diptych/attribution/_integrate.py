@@ -1,33 +1,38 @@
 """Gradients at points of the path from the counterfactual to the clean inputs, averaged (methods §4)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from diptych.activations import Activations
+from diptych.attribution._directions import MEMORY, Directions, Kept, Memory, Streamed
+from diptych.attribution._rules import Points
 from diptych.batch import Batch
 from diptych.errors import InputError
 from diptych.grid import Grid, Scores
 from diptych.metrics import Metric
 from diptych.models.calls import DecoderCall, Path
+from diptych.models.hooks import recomputed
 from diptych.models.sites import Site
 from diptych.models.vlm import VLM, Edit
 
 Reduction = Literal["l1", "abs", "signed"]
 REDUCTIONS = ("l1", "abs", "signed")
 
+Propagation = Callable[[VLM], AbstractContextManager[None]]
+"""While open, a backward pass propagates by other rules than the gradient's (RelP)."""
+
 
 @dataclass(frozen=True, eq=False)
 class Attribution:
     """Scores of one batch, and how far the integral is from complete.
 
-    `scores`: mean over the batch's prompts. `completeness`: |Σ over inputs − (m(x) − m(x'))| / |m(x) − m(x')| per prompt.
-    `effect`: m(x) − m(x') per prompt. `steps`: gradient points used per prompt.
+    `scores`: mean over the batch's prompts. `completeness`: |Σ over inputs − (m(x) − m(x'))| / |m(x) − m(x')| per prompt
+    (nan where no integral was taken). `effect`: m(x) − m(x') per prompt. `steps`: gradient points used per prompt.
     """
 
     scores: Scores
@@ -37,98 +42,165 @@ class Attribution:
 
 
 class Integral:
-    """Running sums of direction × gradient over path points, per prompt, in float32."""
+    """Running sums of gradients over path points, per prompt, in float32; multiplied by the directions at the end.
 
-    def __init__(self, vlm: VLM, batch: Batch, metric: Metric) -> None:
-        self.vlm, self.batch, self.metric = vlm, batch, metric
+    `memory="low"` holds no run's activations: directions are made again at the end, and layers in the backward pass.
+    It costs 2F + k·F more. `interpolate_images=False` is the reference code's path (methods §14).
+    """
+
+    def __init__(
+        self,
+        vlm: VLM,
+        batch: Batch,
+        metric: Metric,
+        *,
+        memory: Memory = "high",
+        at_once: int = 1,
+        interpolate_images: bool = True,
+        propagation: Propagation = lambda vlm: nullcontext(),
+    ) -> None:
+        self.vlm, self.batch, self.metric, self.at_once, self.propagation = vlm, batch, metric, at_once, propagation
+        self.recomputes = _low(memory)
+        if at_once < 1:
+            raise InputError(f"{at_once} path points are to share a run; expected at least 1.")
         clean, counterfactual = vlm.capture(batch.clean), vlm.capture(batch.counterfactual)
-        with torch.no_grad():
-            values, self.clean = self._measured(clean)
-            other, at_counterfactual = self._measured(counterfactual)
-            everyone = list(range(len(batch)))
-            effect = self._value(self.clean, everyone) - self._value(at_counterfactual, everyone)
-        self.direction = other - values
-        self.effect = effect.cpu()
         self.path = Path.between(clean, counterfactual)
-        self.products = self.direction.zeros()
+        with torch.no_grad():
+            self.directions, self.clean, other = _compare(vlm, clean, counterfactual, streamed=self.recomputes)
+            everyone = list(range(len(batch)))
+            self.effect = (self._value(self.clean, everyone) - self._value(other, everyone)).cpu()
+        if not interpolate_images:
+            self.path = self.path.holding(vlm.image_positions(batch.clean))
+        self.gradients: dict[Site, Tensor] = {}
         self.inputs = torch.zeros(len(batch), dtype=self.effect.dtype)
+        self.weights = torch.zeros(len(batch), dtype=self.effect.dtype)
         self.steps = torch.zeros(len(batch), dtype=torch.int64)
 
-    def add(self, points: Sequence[Fraction], rows: list[int]) -> None:
+    def add(self, points: Points, rows: list[int]) -> None:
         """Add the gradients of the given prompts at the given points α of the path."""
-        path = self.path.take(rows)
-        for alpha in points:
-            call, entries = path.at(float(alpha))
-            with torch.enable_grad(), self.vlm.edit_inputs(self._streams(rows)):
-                value = self._value(self.vlm.run(call), rows)
-                gradients = torch.autograd.grad(value.sum(), entries)
-            for name, gradient, step in zip(path.entries, gradients, path.steps(), strict=True):
-                self.inputs[rows] += _per_prompt(gradient.float() * step.float(), call.batch_dims[name], len(rows))
+        path, alphas = self.path.take(rows), list(points)
+        for start in range(0, len(alphas), self.at_once):
+            some = alphas[start : start + self.at_once]
+            self._add(path, [float(alpha) for alpha in some], [points[alpha] for alpha in some], rows)
         self.steps[rows] += len(points)
+        self.weights[rows] += sum(points.values())
 
     def completeness(self) -> Float[Tensor, " batch"]:
         """Relative completeness error per prompt so far."""
-        return (self.inputs / self.steps - self.effect).abs() / self.effect.abs().clamp_min(1e-9)
+        return (self.inputs / self.weights - self.effect).abs() / self.effect.abs().clamp_min(1e-9)
+
+    def products(self, look: Callable[[Site, Tensor], None]) -> None:
+        """Call `look` with each site and its direction × mean gradient, [batch, pos, head, d_head] or [batch, pos, neuron]."""
+
+        def multiply(site: Site, direction: Tensor) -> None:
+            if site in self.gradients:
+                weights = self.weights.to(direction).view(-1, *[1] * (direction.ndim - 1))
+                look(site, direction * self.gradients[site] / weights)
+
+        self.directions.visit(multiply)
 
     def result(self, reduction: Reduction) -> Attribution:
         """The scores: mean over steps, head width reduced, absolute value per prompt (unless signed), mean over prompts."""
         if reduction not in REDUCTIONS:
             raise InputError(f"No reduction named '{reduction}'. Known: {', '.join(REDUCTIONS)}.")
-        heads = torch.stack([_reduce_heads(self._averaged(p), reduction).mean(0).cpu() for p in self.products.heads])
-        neurons = torch.stack([_magnitude(self._averaged(p), reduction).mean(0).cpu() for p in self.products.neurons])
-        scores = Grid(heads, neurons, self.batch.layout, self.vlm.digest, self.vlm.sites.there)
-        return Attribution(scores, self.completeness(), self.effect, self.steps)
+        sites = self.vlm.sites
+        scores = {
+            site: torch.zeros(self.batch.layout.length, site.count, dtype=self.effect.dtype)
+            for site in (*sites.heads, *sites.neurons)
+        }
 
-    def _measured(self, call: DecoderCall) -> tuple[Activations, Tensor]:
-        with self.vlm.record() as recording:
-            logits = self.vlm.run(call)
-        return recording.activations(), logits
+        def reduce(site: Site, products: Tensor) -> None:
+            scores[site] += _reduce(products, reduction).mean(0).cpu()  # a site made of parts is seen part by part
+
+        self.products(reduce)
+        heads, neurons = (torch.stack([scores[site] for site in kind]) for kind in (sites.heads, sites.neurons))
+        grid = Grid(heads, neurons, self.batch.layout, self.vlm.digest, sites.there)
+        return Attribution(grid, self.completeness(), self.effect, self.steps)
+
+    def _add(self, path: Path, alphas: Sequence[float], weights: Sequence[float], rows: list[int]) -> None:
+        """One run of the given prompts at some points."""
+        call, entries = path.at(*alphas)
+        times = len(alphas)
+        layers = self.vlm.layers if self.recomputes else ()
+        watching = self.vlm.edit_inputs(self._streams(rows, times))
+        with torch.enable_grad(), self.propagation(self.vlm), recomputed(layers), watching:
+            value = self._value(self.vlm.run(call), rows * times)
+            _require_gradient(value)
+            by_row = torch.tensor(weights).repeat_interleave(len(rows)).to(value)
+            gradients = torch.autograd.grad((value * by_row).sum(), entries)
+        for name, gradient, step in zip(path.entries, gradients, path.steps(), strict=True):
+            dim = call.batch_dims[name]
+            slopes = _by_point(gradient.to(self.inputs.dtype), dim, times) * _by_point(
+                step.to(self.inputs.dtype), dim, 1
+            )
+            self.inputs[rows] += _per_prompt(slopes.sum(0), dim, len(rows))
 
     def _value(self, logits: Tensor, rows: list[int]) -> Tensor:
         return self.metric(logits, self.batch.answers[rows], self.batch.counter_answers[rows], self.clean[rows])
 
-    def _streams(self, rows: list[int]) -> dict[Site, Edit]:
-        """Hooks that add direction × gradient to the sums as the backward pass reaches each site: no gradient is kept."""
+    def _streams(self, rows: list[int], times: int) -> dict[Site, Edit]:
+        """Hooks that add to the sums as the backward pass reaches each site: no gradient is kept."""
 
-        def stream(total: Tensor, direction: Tensor) -> Edit:
-            index = torch.tensor(rows, device=direction.device)
-
+        def stream(site: Site) -> Edit:
             def accumulate(gradient: Tensor) -> None:
-                total.index_add_(0, index, direction[index] * gradient.to(direction))
+                by_prompt = gradient.to(self.inputs.dtype).unflatten(0, (times, len(rows))).sum(0)
+                if site not in self.gradients:
+                    self.gradients[site] = by_prompt.new_zeros(len(self.batch), *by_prompt.shape[1:])
+                index = torch.tensor(rows, device=gradient.device)
+                self.gradients[site].index_add_(0, index, by_prompt)
 
             def watch(live: Tensor) -> Tensor:
-                live.register_hook(accumulate)
+                if live.requires_grad:
+                    live.register_hook(accumulate)
                 return live
 
             return watch
 
-        sites = self.vlm.sites
-        heads = zip(sites.heads, self.products.heads, self.direction.heads, strict=True)
-        neurons = zip(sites.neurons, self.products.neurons, self.direction.neurons, strict=True)
-        return {site: stream(total, direction) for site, total, direction in (*heads, *neurons)}
-
-    def _averaged(self, total: Tensor) -> Tensor:
-        return total / self.steps.to(total).view(-1, *[1] * (total.ndim - 1))
+        return {site: stream(site) for site in self.vlm.sites}
 
 
-def midpoints(steps: int) -> list[Fraction]:
-    """α_i = (i − ½)/k; tripling k keeps the old points."""
-    return [Fraction(2 * i - 1, 2 * steps) for i in range(1, steps + 1)]
+def _compare(
+    vlm: VLM, clean: DecoderCall, counterfactual: DecoderCall, *, streamed: bool
+) -> tuple[Directions, Tensor, Tensor]:
+    """Directions, and the logits of the clean and the counterfactual run."""
+    if streamed:
+        return Streamed(vlm, clean.beside(counterfactual)), vlm.run(clean), vlm.run(counterfactual)
+    with vlm.record() as recording:
+        logits = vlm.run(clean)
+    with vlm.record() as others:
+        other = vlm.run(counterfactual)
+    return Kept(vlm, others.activations() - recording.activations()), logits, other
 
 
-def right_points(steps: int) -> list[Fraction]:
-    """α_i = i/k (Paper A, eq. 1); doubling k keeps the old points."""
-    return [Fraction(i, steps) for i in range(1, steps + 1)]
+def _low(memory: Memory) -> bool:
+    if memory not in MEMORY:
+        raise InputError(f"No memory setting named '{memory}'. Known: {', '.join(MEMORY)}.")
+    return memory == "low"
+
+
+def _require_gradient(value: Tensor) -> None:
+    if not value.requires_grad:
+        raise InputError(
+            "The metric has no gradient, so attribution has nothing to follow. Use `exact`, or a metric that is smooth in "
+            "the logits."
+        )
+
+
+def _by_point(values: Tensor, dim: int | None, times: int) -> Tensor:
+    """[..., times·prompts·n, ...] → [times, ..., prompts·n, ...]."""
+    assert dim is not None  # an entry differs between two prompts, so it is stacked by prompt
+    return values.unflatten(dim, (times, -1)).movedim(dim, 0)
 
 
 def _per_prompt(values: Tensor, dim: int | None, prompts: int) -> Tensor:
-    assert dim is not None  # an entry differs between two prompts, so it is stacked by prompt
+    assert dim is not None  # as above
     return values.unflatten(dim, (prompts, -1)).movedim(dim, 0).flatten(1).sum(1).cpu()
 
 
-def _reduce_heads(products: Tensor, reduction: Reduction) -> Tensor:
-    return products.abs().sum(-1) if reduction == "l1" else _magnitude(products.sum(-1), reduction)
-
-
-def _magnitude(products: Tensor, reduction: Reduction) -> Tensor:
-    return products if reduction == "signed" else products.abs()
+def _reduce(products: Tensor, reduction: Reduction) -> Tensor:
+    """Heads lose their width; unless signed, absolute values."""
+    width = products.ndim == 4
+    if reduction == "l1":
+        return products.abs().sum(-1) if width else products.abs()
+    summed = products.sum(-1) if width else products
+    return summed if reduction == "signed" else summed.abs()

@@ -15,4 +15,5 @@ Share = Annotated[FiniteFloat, Gt(0), Le(1)]
 Folds = Annotated[int, Ge(2), MultipleOf(2)]  # an even number, so that every second fold is one half
 Sizes = Annotated[tuple[Share, ...], MinLen(1)]
 Windows = Annotated[tuple[Annotated[int, Ge(1)], ...], MinLen(1)]
+Names = Annotated[tuple[str, ...], MinLen(1)]
 Options = dict[str, Any]

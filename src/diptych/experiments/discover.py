@@ -51,7 +51,7 @@ def discover(
     halves and resample. `positions`: what a position is if prompts differ in length (`diptych.alignment.align`).
     """
     arguments = {"metric": metric, "reduction": reduction} | options
-    _require_method(method, arguments)
+    require_method(method, arguments)
     survey = Survey.of(run)
     chosen = survey.contrasts(modality, "discover", seed=seed, positions=positions)
     work = partial(
@@ -65,8 +65,7 @@ def discover(
     grids = _by_fold([values for _, values in found], folds)
     model = str(survey.conditions["model_digest"])
     scores = FoldScores.stored(grids, chosen.layout, model).mean()
-    completeness = torch.cat([values["completeness"] for _, values in found]).numpy()
-    steps = torch.cat([values["steps"] for _, values in found]).numpy()
+    completeness, steps = (torch.cat([values[k] for _, values in found]).numpy() for k in ("completeness", "steps"))
     return Finding(
         summary=_summary(run.task.name, modality, scores, chosen.alignment.pooled),
         rows=_rows(modality, scores),
@@ -81,14 +80,22 @@ def discover(
         },
         figures=[_map(kind, modality, scores) for kind in ("heads", "neurons")],
         notes=[
-            f"The integral's completeness error is {np.median(completeness):.1%} in the median and "
-            f"{np.quantile(completeness, 0.9):.1%} at the 90th percentile of prompts, with {steps.mean():.1f} gradient "
-            f"points on average.",
+            *_completeness(completeness, steps),
             "Scores rank nodes; how much a node matters by itself is measured by exact patching.",
             *_pooled(chosen.alignment.pooled),
         ],
         grids=grids,
     )
+
+
+def _completeness(errors: "np.ndarray[Any, Any]", steps: "np.ndarray[Any, Any]") -> list[str]:
+    """A note on the integral, if the method takes one."""
+    if not np.isfinite(errors).all():
+        return []
+    return [
+        f"The integral's completeness error is {np.median(errors):.1%} in the median and {np.quantile(errors, 0.9):.1%} at "
+        f"the 90th percentile of prompts, with {steps.mean():.1f} gradient points on average."
+    ]
 
 
 def score(
@@ -103,7 +110,7 @@ def score(
     """Mean scores of one chunk of contrasts, pooled onto `layout`, with its fold, its size and its completeness."""
     fold, contrasts = payload
     (batch,) = encode(vlm, contrasts, answers, batch_size=len(contrasts)).batches
-    found = _attribute(method, vlm, batch, arguments)
+    found = attribute(method, vlm, batch, arguments)
     scores = found.scores.pool(layout)
     return {
         "heads": scores.heads.float(),
@@ -127,7 +134,7 @@ def pooled(parts: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
     return means | each | {"prompts": counts.sum(), "fold": parts[0]["fold"]}
 
 
-def _require_method(method: str, arguments: Options) -> None:
+def require_method(method: str, arguments: Options) -> None:
     """Raise `InputError` unless the method can be called with a model, a batch and these arguments."""
     function = find("attribution", method)
     try:
@@ -144,7 +151,9 @@ def _require_method(method: str, arguments: Options) -> None:
         raise InputError(f"Method '{method}' has no option {unknown[0]!r}. Known: {', '.join(list(known)[2:])}.")
 
 
-def _attribute(method: str, vlm: VLM, batch: Batch, arguments: Options) -> Attribution:
+def attribute(method: str, vlm: VLM, batch: Batch, arguments: Options) -> Attribution:
+    """Run the method of that name; raises `InputError` for an argument that it does not take."""
+    require_method(method, arguments)
     found = find("attribution", method)(vlm, batch, **arguments)
     if not isinstance(found, Attribution):
         raise InputError(

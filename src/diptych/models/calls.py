@@ -1,6 +1,6 @@
 """Decoder calls: what the language decoder receives for a batch of prompts, image features merged in (adapter §2–3)."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -98,6 +98,16 @@ class DecoderCall:
 
         return replace(self.with_leaves(pick), input_ids=self.input_ids[index.to(self.input_ids.device)])
 
+    def beside(self, other: "DecoderCall") -> "DecoderCall":
+        """Both calls' prompts in one batch, the other's behind."""
+        others = other.leaves()
+
+        def join(path: str, leaf: Any) -> Any:
+            dim = self.batch_dims.get(path) if isinstance(leaf, Tensor) else None
+            return leaf if dim is None else torch.cat([leaf, others[path]], dim)
+
+        return replace(self.with_leaves(join), input_ids=torch.cat([self.input_ids, other.input_ids]))
+
     def repeat(self, times: int) -> "DecoderCall":
         """The batch repeated: [b0..bn] * times."""
         return self.take(list(range(self.batch)) * times)
@@ -130,20 +140,48 @@ class Path:
         inputs = [name for name in a if name.endswith(EMBEDDINGS) and a[name] is not None]
         return cls(clean, counterfactual, tuple(dict.fromkeys([*inputs, *sorted(differing)])))
 
-    def at(self, alpha: float) -> tuple[DecoderCall, list[Tensor]]:
-        """The call at counterfactual + α(clean − counterfactual), and its entries, which require gradients."""
-        a, b = self.clean.leaves(), self.counterfactual.leaves()
-        points = {n: torch.lerp(b[n].detach(), a[n].detach(), alpha).requires_grad_() for n in self.entries}
-        return self.clean.with_leaves(points.get), list(points.values())
+    def at(self, *alphas: float) -> tuple[DecoderCall, list[Tensor]]:
+        """The call at counterfactual + α(clean − counterfactual), and its entries, which require gradients.
+
+        Several points are one batch: [first α's prompts, second α's, ...].
+        """
+        clean, other = self.clean.repeat(len(alphas)), self.counterfactual.repeat(len(alphas))
+        a, b = clean.leaves(), other.leaves()
+
+        def point(name: str) -> Tensor:
+            weight = _by_prompt(alphas, a[name], clean.batch_dims[name])
+            return torch.lerp(b[name].detach(), a[name].detach(), weight).requires_grad_()
+
+        points = {name: point(name) for name in self.entries}
+        return clean.with_leaves(points.get), list(points.values())
 
     def steps(self) -> list[Tensor]:
         """clean − counterfactual at each entry."""
         a, b = self.clean.leaves(), self.counterfactual.leaves()
         return [a[name] - b[name] for name in self.entries]
 
+    def holding(self, positions: Tensor) -> "Path":
+        """The path on which embeddings at `positions` [batch, pos] and all other entries stay clean.
+
+        Its start is then not the counterfactual run.
+        """
+        clean, embedded = self.clean.leaves(), self.entries[0]
+        held = {name: clean[name] for name in self.entries}
+        inside = positions[..., None].to(held[embedded].device)
+        held[embedded] = held[embedded].where(inside, self.counterfactual.leaves()[embedded])
+        return replace(self, counterfactual=self.counterfactual.with_leaves(held.get))
+
     def take(self, rows: list[int]) -> "Path":
         """The path for the given prompts."""
         return replace(self, clean=self.clean.take(rows), counterfactual=self.counterfactual.take(rows))
+
+
+def _by_prompt(alphas: Sequence[float], leaf: Tensor, dim: int | None) -> Tensor:
+    """One weight per row of `leaf` along the dimension that stacks prompts, of equal parts for each α."""
+    assert dim is not None  # an entry differs between two prompts, so it is stacked by prompt
+    rows = leaf.shape[dim] // len(alphas)
+    weights = torch.tensor(alphas, dtype=leaf.dtype, device=leaf.device).repeat_interleave(rows)
+    return weights.view(*[1] * dim, -1, *[1] * (leaf.ndim - dim - 1))
 
 
 def same(a: Any, b: Any) -> bool:

@@ -1,0 +1,1 @@
+"""Parity with the authors' code: their outputs on tiny checkpoints, computed again by diptych."""
