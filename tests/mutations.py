@@ -106,7 +106,6 @@ MUTATIONS: tuple[Mutation, ...] = (
     (ITEMS, "if places.setdefault(item.cluster, item.split) != item.split:", "if False:", "tests/test_items.py::test_a_cluster_in_two_splits_is_refused"),
     (PICTURES, "warnings.simplefilter(\"error\", Image.DecompressionBombWarning)", "warnings.simplefilter(\"ignore\")", "tests/test_pictures.py::test_a_picture_that_pillow_would_only_warn_of_is_refused_too"),
     (PICTURES, "Image.open(source, formats=FORMATS)", "Image.open(source)", "tests/test_pictures.py::test_a_format_whose_reader_starts_another_program_is_refused"),
-    (PICTURES, "ImageOps.exif_transpose(image)", "image", "tests/test_pictures.py::test_a_photo_is_turned_as_its_camera_noted"),
     (TASKS, 'if not name.endswith(".py"):', "if True:", "tests/test_make_task.py::test_a_user_s_file_that_makes_no_task_is_explained"),
     (TASKS, "if not isinstance(task, Task):", "if task is None:", "tests/test_make_task.py::test_a_user_s_file_that_makes_no_task_is_explained"),
     (SHEET, "autoescape=True", "autoescape=False", "tests/test_contact_sheet.py::test_the_page_escapes_whatever_an_item_says"),

@@ -124,6 +124,15 @@ def test_a_missing_panel_is_said(text: str | None, picture: bool, said: str) -> 
     assert draw(made, pick(made, 2)).height > 100
 
 
+def test_several_pictures_of_an_item_are_shown_side_by_side() -> None:
+    pair = (Drawing(red, {"side": 60}), Drawing(red, {"side": 60}))
+    made = Task("pairs", 1, tuple(Item(f"i{n}", None, pair, "Which?", "b") for n in range(4)), ("b",))
+    colours = {colour: count for count, colour in draw(made, pick(made, 1)).getcolors(1_000_000) or []}
+
+    assert colours[(200, 0, 0)] == 2 * 60 * 60
+    assert Page(render(made, pick(made, 1))).tags.count("img") == 1
+
+
 def test_an_item_without_counterfactual_is_shown_alone() -> None:
     lonely = Task("lonely", 1, tuple(Item(f"i{n}", "a", None, "Which?", "b") for n in range(4)), ("b",))
     cards = pick(lonely, 12)

@@ -105,8 +105,8 @@ def _draw_item(item: Item, role: str) -> Image.Image:
     lines += [(f"query: {item.query}", INK), (f"answer: {item.answer}", INK), (f"group: {item.group}", MUTED)]
     words = _written(lines, COLUMN + MARGIN, 15)
     half = Image.new("RGB", (SIDE + COLUMN + 3 * MARGIN, max(SIDE + 2 * MARGIN, words.height)), PAPER)
-    if item.image is not None:
-        picture = _fitted(side_by_side([picture.open() for picture in item.pictures]))
+    if item.pictures:
+        picture = _panel(item)
         left = MARGIN + (SIDE - picture.width) // 2
         half.paste(picture, (left, MARGIN))
         edges = (left - 1, MARGIN - 1, left + picture.width, MARGIN + picture.height)
@@ -153,16 +153,16 @@ def _broken(word: str, length: Callable[[str], float], width: int) -> list[str]:
     return [*parts, word]
 
 
-def _fitted(image: Image.Image) -> Image.Image:
-    """The picture within SIDE × SIDE pixels; small ones are left as they are."""
-    fitted = image.copy()
-    fitted.thumbnail((SIDE, SIDE))
-    return fitted
+def _panel(item: Item) -> Image.Image:
+    """The item's pictures side by side within SIDE × SIDE pixels; small ones are left as they are."""
+    panel = side_by_side([picture.open() for picture in item.pictures]).copy()
+    panel.thumbnail((SIDE, SIDE))
+    return panel
 
 
 def _data_uri(item: Item) -> str:
     buffer = io.BytesIO()
-    _fitted(side_by_side([picture.open() for picture in item.pictures])).save(buffer, format="PNG")
+    _panel(item).save(buffer, format="PNG")
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
