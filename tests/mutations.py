@@ -109,7 +109,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     (TASKS, 'if not name.endswith(".py"):', "if True:", "tests/test_make_task.py::test_a_user_s_file_that_makes_no_task_is_explained"),
     (TASKS, "if not isinstance(task, Task):", "if task is None:", "tests/test_make_task.py::test_a_user_s_file_that_makes_no_task_is_explained"),
     (SHEET, "autoescape=True", "autoescape=False", "tests/test_contact_sheet.py::test_the_page_escapes_whatever_an_item_says"),
-    (DISCOVER, "    _require_method(method, arguments)\n", "", "tests/test_experiments.py::test_a_user_s_method_that_cannot_be_used_is_explained"),
+    (DISCOVER, 'inspect.signature(function).bind("vlm", "batch", **{name: arguments[name] for name in FIXED})', "pass", "tests/test_experiments.py::test_a_user_s_method_that_cannot_be_used_is_explained"),
     (DISCOVER, "if not isinstance(found, Attribution):", "if False:", "tests/test_experiments.py::test_a_user_s_method_that_cannot_be_used_is_explained"),
     # the command line
     (VALUES, "if twice:", "if False:", "tests/test_cli.py::test_bad_input_is_a_message_and_status_two"),
