@@ -255,7 +255,7 @@ def test_a_panel_that_a_task_lacks_is_refused(folder: Path, tmp_path: Path) -> N
 def test_a_task_of_one_panel_runs_where_that_is_enough_and_is_refused_elsewhere(
     missing: str, other: Any, folder: Path, tmp_path: Path
 ) -> None:
-    full = counting(per_split=60)
+    full = counting(per_split=36)
     half = Task("half", 1, tuple(replace(item, **{missing: None}) for item in full.items), full.answers)  # type: ignore[arg-type]
     run = open_run(folder, tmp_path, half)
 
