@@ -84,7 +84,8 @@ def with_half_heads() -> VLM:
     vlm.sites = replace(
         vlm.sites,
         heads=tuple(
-            replace(site, count=2 * site.count, there=2 * site.there, width=site.width // 2) for site in vlm.sites.heads
+            replace(site, count=2 * site.count, there=2 * site.there, stop=2 * site.stop, width=site.width // 2)
+            for site in vlm.sites.heads
         ),
     )
     return vlm

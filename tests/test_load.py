@@ -47,7 +47,7 @@ def test_a_saved_model_loads_proven_and_gives_the_same_logits(family: str, tmp_p
 
 def test_a_damaged_model_is_refused_at_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = save("qwen2_vl", tmp_path)
-    monkeypatch.setattr("diptych.models.vlm._last_position", lambda module, args: (args[0][:, :1],))
+    monkeypatch.setattr("diptych.models.vlm.last_position", lambda module, args: (args[0][:, :1],))
 
     with pytest.raises(ModelCheckFailed, match="is not read rightly"):
         load(str(folder))
