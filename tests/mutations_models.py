@@ -14,7 +14,6 @@ SITES = "src/diptych/models/sites.py"
 PROCESSOR = "src/diptych/models/processor.py"
 INTERVENTIONS = "src/diptych/interventions.py"
 BACKPATCH = "src/diptych/backpatch.py"
-CURVE = "src/diptych/experiments/faithfulness_curve.py"
 MEASURED = "src/diptych/experiments/_measured.py"
 SWEEP = "src/diptych/experiments/back_patching.py"
 ACCURACY = "src/diptych/experiments/accuracy.py"
@@ -64,7 +63,6 @@ MODEL_MUTATIONS: tuple[Mutation, ...] = (
     # experiments: nothing is chosen and reported on the same prompts, nothing is dropped silently
     (SWEEP, "sweep.row(sweep.select.best(), \"chosen on select\")", "sweep.row(sweep.test.best(), \"chosen on select\")", "tests/test_experiments.py::test_the_cell_is_chosen_where_it_is_not_reported"),
     (SURVEY, '"answered wrongly": lambda c: not right[c.clean.id],', "", "tests/test_experiments.py::test_only_correctly_answered_prompts_are_discovered_on_and_every_other_is_counted"),
-    (CURVE, 'chosen["select"], main)', 'chosen["test"], main)', "tests/test_curve.py::test_the_minimal_size_is_that_of_the_select_split"),
     (MEASURED, " if self.defined else math.nan", "", "tests/test_experiments.py::test_faithfulness_without_an_effect_is_undefined_for_random_circuits_too"),
     (SURVEY, "minlength=len(self.prompts)) * self.prompts", "minlength=len(self.prompts)).float()", "tests/test_experiments.py::test_the_mean_over_folds_weighs_each_prompt_alike"),
     (SURVEY, '{"no counterfactual of its layout": alone} if alone else {}', "{}", "tests/test_experiments.py::test_only_correctly_answered_prompts_are_discovered_on_and_every_other_is_counted"),

@@ -11,17 +11,28 @@ import torch
 from diptych.compare import stability
 from diptych.errors import InputError
 from diptych.experiments._curve import areas
-from diptych.experiments._measured import Measured, by_size, helpful_first, random_scores, reversed_order
+from diptych.experiments._measured import (
+    Measured,
+    as_scored,
+    by_size,
+    helpful_first,
+    measure,
+    random_scores,
+    reversed_order,
+)
 from diptych.experiments._survey import FoldScores
-from diptych.experiments.faithfulness_curve import _orders, choose
+from diptych.experiments.faithfulness_curve import _orders, _stability, choose
 from diptych.faithfulness import MIB_SIZES, bisect, cmd, cpr
 from diptych.grid import Grid
 from diptych.layout import Layout
+from diptych.metrics import logit_diff
 from diptych.result import Result
 from diptych.run import Run, Store
 from diptych.statistics import Estimate
 from diptych.tasks.counting import counting
 from laws import IMAGE, circuit, scores
+from prompts import answers, batch, contrasts
+from test_attribution import double, nodes_like
 from tiny import tiny
 
 QUICK: dict[str, Any] = {"modality": "text", "sizes": (0.3, 1.0), "random_circuits": 2, "halvings": 1, "threshold": 0.5}
@@ -81,6 +92,33 @@ def test_a_curve_tells_how_stable_its_circuit_is_and_how_exact_its_scores_are(ru
         assert float(conditions["stability of heads"] or 0) > float(conditions["stability of random heads"] or 0)
 
 
+def test_the_empty_circuit_of_zero_ablation_is_the_run_with_every_node_at_zero() -> None:
+    vlm = double("llava")
+    some = batch(vlm, "text", 2)
+    whole = ~nodes_like(vlm, some)
+    scores_of_all = whole.map(lambda nodes: nodes.float())
+
+    found = measure(
+        vlm,
+        (0, contrasts("text", 2)),
+        scores=scores_of_all,
+        sizes=[1.0],
+        orders={"circuit": as_scored},
+        ablation="zero",
+        means=None,
+        metric="logit_diff",
+        answers=answers(vlm),
+        batch_size=8,
+    )
+
+    with vlm.edit_inputs(dict.fromkeys(vlm.sites, torch.zeros_like)), torch.no_grad():
+        silent = vlm.run(vlm.capture(some.clean))
+    expected = logit_diff(silent, some.answers, some.counter_answers)
+    assert (found["model"] - expected).abs().max() > 1e-2
+    torch.testing.assert_close(found["empty"], expected, atol=1e-6, rtol=0)
+    torch.testing.assert_close(found["circuit"][0], found["model"], atol=0, rtol=0)
+
+
 def estimate(value: float) -> Estimate:
     return Estimate(value, value, value, 4, "4 clusters", "none", 0, 0)
 
@@ -117,7 +155,7 @@ def test_bisection_ends_within_the_last_halving_above_the_smallest_size_that_pas
 
 def line(*values: float) -> Grid:
     """Scores of one head and one neuron at each of as many positions, the first two of them the prefix."""
-    nodes = torch.tensor(values).reshape(1, -1, 1)
+    nodes = torch.tensor([float(value) for value in values]).reshape(1, -1, 1)
     return Grid(nodes, nodes, Layout.of((2, 4), len(values)), "m")
 
 
@@ -128,17 +166,17 @@ def ranked(order: Any, size: float, *values: float) -> list[int]:
 def test_in_reversed_order_the_lowest_scores_come_first_and_the_prefix_last() -> None:
     lowest = reversed_order(line(0, 0, 5, 1, 3, 2), order=helpful_first("logit_diff", "l1"))
 
-    kept = [lowest.top(k / 6).heads.flatten().nonzero().flatten().tolist() for k in (1, 3)]
-    assert kept == [[3], [3, 4, 5]] and lowest.top(5 / 6).heads.flatten()[0]
+    kept = [lowest.top(k / 6 + 0.01).heads.flatten().nonzero().flatten().tolist() for k in (1, 3)]
+    assert kept == [[3], [3, 4, 5]] and lowest.top(0.9).heads.flatten()[0]
 
 
 def test_signed_scores_are_ranked_by_how_much_patching_takes_the_metric_to_the_counterfactual() -> None:
     values = (0, 0, 4, -5, 1, -2)
 
-    assert ranked(helpful_first("logit_diff", "signed"), 2 / 6, *values) == [3, 5]
-    assert ranked(helpful_first("indirect_effect", "signed"), 2 / 6, *values) == [2, 4]
-    assert ranked(helpful_first("logit_diff", "abs"), 2 / 6, *values) == [2, 4]
-    assert ranked(by_size, 2 / 6, *values) == [2, 3]
+    assert ranked(helpful_first("logit_diff", "signed"), 0.34, *values) == [3, 5]
+    assert ranked(helpful_first("indirect_effect", "signed"), 0.34, *values) == [2, 4]
+    assert ranked(helpful_first("logit_diff", "abs"), 0.34, *values) == [2, 4]
+    assert ranked(by_size, 0.34, *values) == [2, 3]
 
 
 def test_each_random_circuit_is_drawn_with_a_seed_of_its_own() -> None:
@@ -198,8 +236,6 @@ def test_one_circuit_alone_has_no_stability() -> None:
 
 
 def test_rediscoveries_use_only_folds_that_hold_prompts() -> None:
-    from diptych.experiments.faithfulness_curve import _stability
-
     nodes = torch.zeros(4, 1, 6, 1)
     nodes[2] = torch.arange(6.0).view(1, 6, 1)
     folds = FoldScores(nodes, nodes, torch.tensor([0, 0, 5, 0]), Layout.of((2, 4), 6), "m")

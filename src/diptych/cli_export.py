@@ -12,7 +12,9 @@ Form = Literal["mib", "csv", "parquet", "pretrained"]
 
 
 def export(
-    run: Annotated[Path, typer.Argument(help="Folder of a finished `discover`: <runs>/<model>/<task>/discover-<digest>.")],
+    run: Annotated[
+        Path, typer.Argument(help="Folder of a finished `discover`: <runs>/<model>/<task>/discover-<digest>.")
+    ],
     to: Annotated[Form, typer.Option(help="mib (JSON of EAP-IG, lossy), csv, parquet, or pretrained (a folder).")],
     out: Annotated[Path, typer.Option(help="File to write; a folder for pretrained.")],
     size: Annotated[float, typer.Option(help="Size of the circuit: share of all nodes.")],

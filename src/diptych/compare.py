@@ -120,12 +120,14 @@ def stability(circuits: Sequence[Circuit]) -> dict[str, tuple[float, float]]:
         raise InputError(f"Stability compares circuits pairwise; got {len(circuits)}. Give at least 2.")
     for other in circuits[1:]:
         circuits[0].require_match(other)
-    return {kind: _agreement([getattr(circuit, kind) for circuit in circuits]) for kind in KINDS}
+    return {
+        kind: _agreement([getattr(circuit, kind) for circuit in circuits], circuits[0].size()[number])
+        for number, kind in enumerate(KINDS)
+    }
 
 
-def _agreement(sets: Sequence[Bool[Tensor, "..."]]) -> tuple[float, float]:
+def _agreement(sets: Sequence[Bool[Tensor, "..."]], nodes: int) -> tuple[float, float]:
     """Mean IoU of all pairs of masks, and its expectation; as bits, so that 20 circuits of 200 M nodes fit."""
-    nodes = sets[0].numel()
     packed = [np.packbits(mask.flatten().cpu().numpy()) for mask in sets]
     sizes = [int(np.bitwise_count(bits).sum()) for bits in packed]
     pairs = [

@@ -68,7 +68,9 @@ def mib_graph(scores: Scores, circuit: Circuit, *, d_model: int, parallel_attn_m
     config = {"n_layers": layers, "n_heads": heads, "parallel_attn_mlp": parallel_attn_mlp, "d_model": d_model}
     inside = {"input": True} | _named(circuit.heads.any(1), circuit.neurons.any(2).any(1)) | {"logits": True}
     score = {"input": 0.0} | _named(scores.heads.sum(1), scores.neurons.sum((1, 2)))
-    nodes = {name: {"in_graph": is_in} | ({"score": score[name]} if name in score else {}) for name, is_in in inside.items()}
+    nodes = {
+        name: {"in_graph": is_in} | ({"score": score[name]} if name in score else {}) for name, is_in in inside.items()
+    }
     edges = {
         edge: {"score": score[parent], "in_graph": True}
         for parent, child, edge in _edges(layers, heads, parallel_attn_mlp)
@@ -83,10 +85,7 @@ def table(scores: Scores, circuit: Circuit, listed: Circuit) -> pa.Table:
     _require_pair(scores, listed)
     labels = pa.array(scores.layout.labels)
     return pa.concat_tables(
-        [
-            _rows(kind, labels, getattr(scores, kind), getattr(circuit, kind), getattr(listed, kind))
-            for kind in KINDS
-        ]
+        [_rows(kind, labels, getattr(scores, kind), getattr(circuit, kind), getattr(listed, kind)) for kind in KINDS]
     )
 
 
@@ -145,5 +144,7 @@ def _tensors(path: Path) -> dict[str, Tensor]:
 
 def _require_pair(scores: Scores, circuit: Circuit) -> None:
     if scores.model != circuit.model:
-        raise MismatchError(f"Scores of model {scores.model} and a circuit of {circuit.model}. Export those of one model.")
+        raise MismatchError(
+            f"Scores of model {scores.model} and a circuit of {circuit.model}. Export those of one model."
+        )
     require_same(scores.layout, circuit.layout)

@@ -41,18 +41,20 @@ def plant(vlm: VLM, circuit: Circuit) -> VLM:
 @torch.no_grad()
 def _silence(site: Site, kept: Bool[Tensor, " node"], name: str) -> None:
     """Zero the output weights of the nodes that are not kept."""
-    if site.module is None:
-        return
-    inputs = next((dim for kind, dim in WRITES.items() if isinstance(site.module, kind)), None)
-    if inputs is None or not site.module.weight.is_floating_point():
-        raise UnsupportedModel(
-            f"The {site.kind} of layer {site.layer} of {name} are the input of a {type(site.module).__name__}; expected one "
-            f"of {', '.join(kind.__name__ for kind in WRITES)} with weights of floats. Hold them with `ablate_outside`."
-        )
-    weight = site.module.weight
     nodes = kept[:, None].expand(-1, site.width) if site.kind == "heads" else kept
-    keep = site.flat(nodes[None, None])[0, 0].to(weight.device)  # [input]
-    weight.mul_(keep if inputs == 1 else keep[:, None])
+    for part in site.parts:
+        if part.module is None:
+            continue
+        inputs = next((dim for kind, dim in WRITES.items() if isinstance(part.module, kind)), None)
+        weight = getattr(part.module, "weight", None)
+        if inputs is None or not isinstance(weight, Tensor) or not weight.is_floating_point():
+            raise UnsupportedModel(
+                f"The {site.kind} of layer {site.layer} of {name} are the input of a {type(part.module).__name__}; expected "
+                f"one of {', '.join(kind.__name__ for kind in WRITES)} with weights of floats. Hold them with "
+                f"`ablate_outside`."
+            )
+        keep = part.flat(nodes[None, None])[0, 0].to(weight.device)  # [input]
+        weight.mul_(keep if inputs == 1 else keep[:, None])
 
 
 def _digest(vlm: VLM, kept: Sequence[Tensor]) -> str:

@@ -87,7 +87,7 @@ def card(grid: Grid, conditions: Conditions) -> str:
         f"{heads} heads and {neurons} neurons over {grid.layout.length} positions, found by diptych. It belongs to the "
         f"model with digest `{grid.model}` and is refused for any other.\n\n"
         f"| condition | value |\n|---|---|\n{rows}\n\n"
-        f"```python\nfrom diptych import {loader}\n\n{loader.lower()} = {loader}.from_pretrained(\"<this repository or folder>\")\n```\n"
+        f'```python\nfrom diptych import {loader}\n\n{loader.lower()} = {loader}.from_pretrained("<this repository or folder>")\n```\n'
     )
 
 

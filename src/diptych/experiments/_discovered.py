@@ -23,9 +23,9 @@ def discovered(folder: str | Path) -> tuple[Scores, dict[str, Any]]:
         raise InputError(
             f"'{folder}' holds a result of '{result.identity['experiment']}'; expected one of 'discover', which has scores."
         )
-    told, grids = dict(result.conditions), stored.grids()
+    told = dict(result.conditions)
     layout = Layout.from_json(json.loads(str(told["layout"])))
-    scores = FoldScores(grids["heads"], grids["neurons"], grids["prompts"], layout, str(told["model_digest"])).mean()
+    scores = FoldScores.stored(stored.grids(), layout, str(told["model_digest"])).mean()
     asked = {"task": result.identity["task"], "task_digest": result.identity["task_digest"], "split": "discover"}
     asked |= {"modality": result.identity["parameters"]["modality"], "dropped": told["dropped discover"]}
     return helpful_first(str(told["metric"]), str(told["reduction"]))(scores), asked | told
