@@ -113,7 +113,7 @@ def _rows(kind: str, labels: pa.Array, scores: Tensor, circuit: Tensor, listed: 
 
 def _named(heads: Tensor, mlps: Tensor) -> dict[str, Any]:
     """Values of heads [layer, head] and MLPs [layer] by EAP-IG's names, in its order."""
-    named = {}
+    named: dict[str, Any] = {}
     for layer, (row, mlp) in enumerate(zip(heads.tolist(), mlps.tolist(), strict=True)):
         named |= {f"a{layer}.h{head}": value for head, value in enumerate(row)} | {f"m{layer}": mlp}
     return named
