@@ -43,7 +43,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("model")
     (folder / "config.json").write_text("{}")
     store = Store(tmp_path_factory.mktemp("runs"))
-    return Run(str(folder), counting(per_split=24), store=store, load=lambda source: tiny("qwen2_vl"))
+    return Run(str(folder), counting(per_split=24, style="shapes"), store=store, load=lambda source: tiny("qwen2_vl"))
 
 
 def curve(run: Run, **options: Any) -> Result:

@@ -163,7 +163,7 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = tmp_path_factory.mktemp("model")
     (model / "config.json").write_text("{}")
     store = Store(tmp_path_factory.mktemp("runs"))
-    run = Run(str(model), counting(per_split=24), store=store, load=lambda source: tiny("qwen2_vl"))
+    run = Run(str(model), counting(per_split=24, style="shapes"), store=store, load=lambda source: tiny("qwen2_vl"))
     return store.folder(run.get("discover", modality="text", method="ap", reduction="signed")).path
 
 

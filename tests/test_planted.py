@@ -6,6 +6,7 @@ from functools import cache
 import pytest
 import torch
 
+from diptych.attribution.exact import exact
 from diptych.batch import Batch
 from diptych.errors import MismatchError, UnsupportedModel
 from diptych.faithfulness import bisect
@@ -99,6 +100,22 @@ def test_nodes_that_are_held_score_exactly_zero_at_each_position(family: str, me
         scores = find("attribution", method)(vlm, some).scores
 
     inside_only(scores, circuit)
+
+
+@every_family
+def test_exact_patching_of_single_nodes_agrees(family: str) -> None:
+    vlm, some, circuit = planted(family, "image")
+    layout = some.layout
+    sample = (circuit.map(lambda nodes: nodes & (chosen(nodes, 1) | chosen(nodes, 2))).at("generation")) | (
+        (~circuit).map(lambda nodes: nodes & chosen(nodes, 3)).at("generation")
+    )
+
+    scores = exact(vlm, some, among=sample).scores
+
+    for nodes, inside, tried in zip(scores, circuit, sample, strict=True):
+        assert int((tried & ~inside).sum()) > 1
+        assert nodes[~inside].abs().max() <= 1e-12
+        assert (nodes[:, layout.length - 1][(tried & inside)[:, layout.length - 1]] > 1e-9).all()
 
 
 @every_family
