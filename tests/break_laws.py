@@ -18,6 +18,7 @@ import pytest
 import torch
 
 from mutations import MUTATIONS, Mutation
+from mutations_circuits import CIRCUIT_MUTATIONS
 from mutations_methods import METHOD_MUTATIONS
 from mutations_models import MODEL_MUTATIONS
 from mutations_real import REAL_MUTATIONS
@@ -34,7 +35,15 @@ torch.set_num_threads(1)
 
 
 def main(wanted: Sequence[str]) -> int:
-    known = MUTATIONS + MODEL_MUTATIONS + SPAN_MUTATIONS + REAL_MUTATIONS + TASK_MUTATIONS + METHOD_MUTATIONS
+    known = (
+        MUTATIONS
+        + MODEL_MUTATIONS
+        + SPAN_MUTATIONS
+        + REAL_MUTATIONS
+        + TASK_MUTATIONS
+        + METHOD_MUTATIONS
+        + CIRCUIT_MUTATIONS
+    )
     mutations = [m for m in known if not wanted or any(part in m[0] or part in m[3] for part in wanted)]
     with tempfile.TemporaryDirectory() as folder:
         copy = copy_of(ROOT, Path(folder))

@@ -14,7 +14,7 @@ SITES = "src/diptych/models/sites.py"
 PROCESSOR = "src/diptych/models/processor.py"
 INTERVENTIONS = "src/diptych/interventions.py"
 BACKPATCH = "src/diptych/backpatch.py"
-CURVE = "src/diptych/experiments/faithfulness_curve.py"
+MEASURED = "src/diptych/experiments/_measured.py"
 SWEEP = "src/diptych/experiments/back_patching.py"
 ACCURACY = "src/diptych/experiments/accuracy.py"
 OVERLAP = "src/diptych/experiments/overlap.py"
@@ -63,14 +63,13 @@ MODEL_MUTATIONS: tuple[Mutation, ...] = (
     # experiments: nothing is chosen and reported on the same prompts, nothing is dropped silently
     (SWEEP, "sweep.row(sweep.select.best(), \"chosen on select\")", "sweep.row(sweep.test.best(), \"chosen on select\")", "tests/test_experiments.py::test_the_cell_is_chosen_where_it_is_not_reported"),
     (SURVEY, '"answered wrongly": lambda c: not right[c.clean.id],', "", "tests/test_experiments.py::test_only_correctly_answered_prompts_are_discovered_on_and_every_other_is_counted"),
-    (CURVE, 'splits["select"].estimate(index)', 'splits["test"].estimate(index)', "tests/test_experiments.py::test_the_minimal_size_is_chosen_on_select_whatever_test_says"),
-    (CURVE, "if math.isnan(self.estimate(size).value):", "if False:", "tests/test_experiments.py::test_faithfulness_without_an_effect_is_undefined_for_random_circuits_too"),
+    (MEASURED, " if self.defined else math.nan", "", "tests/test_experiments.py::test_faithfulness_without_an_effect_is_undefined_for_random_circuits_too"),
     (SURVEY, "minlength=len(self.prompts)) * self.prompts", "minlength=len(self.prompts)).float()", "tests/test_experiments.py::test_the_mean_over_folds_weighs_each_prompt_alike"),
     (SURVEY, '{"no counterfactual of its layout": alone} if alone else {}', "{}", "tests/test_experiments.py::test_only_correctly_answered_prompts_are_discovered_on_and_every_other_is_counted"),
     (ACCURACY, "[item.cluster for item in items]", "[item.id for item in items]", "tests/test_experiments.py::test_prompts_of_one_cluster_are_resampled_together"),
     (OVERLAP, "list(range(which, len(self.scores.prompts), 2))", "list(range(0, len(self.scores.prompts), 2))", "tests/test_experiments.py::test_the_halves_of_a_panel_are_disjoint_and_hold_all_folds"),
     (ITEMS, " and self.fold(other, 2) == self.fold(item, 2)", "", "tests/test_experiments.py::test_contrasts_of_different_halves_share_no_prompt_in_either_panel"),
-    (CURVE, 'return drawn.without("prefix")', "return drawn", "tests/test_experiments.py::test_random_circuits_avoid_the_prefix_and_have_the_size_asked_for"),
+    (MEASURED, 'return drawn.without("prefix")', "return drawn", "tests/test_experiments.py::test_random_circuits_avoid_the_prefix_and_have_the_size_asked_for"),
     # which nodes there are; experts and recurrences; a model's weights
     (GRID, "object.__setattr__(self, kind, _cleared(nodes, there))", "object.__setattr__(self, kind, nodes)", "tests/test_nodes_there.py::test_what_is_not_there_is_zero"),
     (GRID, "object.__setattr__(self, kind, _cleared(nodes, there))", "object.__setattr__(self, kind, nodes)", "tests/test_nodes_there.py::test_the_complement_holds_nothing_that_is_not_there"),
@@ -84,7 +83,7 @@ MODEL_MUTATIONS: tuple[Mutation, ...] = (
     (GRID, "if there and (len(there) != layers or", "if there and (len(there) < layers and", "tests/test_nodes_there.py::test_numbers_of_nodes_that_do_not_fit_are_refused"),
     (COMPARE, "sum(a.there[KINDS.index(kind)])", "_anywhere(a, kind).numel()", "tests/test_nodes_there.py::test_overlaps_are_expected_of_what_is_there"),
     (COMPARE, "total = one.size(segment)[KINDS.index(kind)]", "total = one.size()[KINDS.index(kind)]", "tests/test_nodes_there.py::test_overlaps_are_expected_of_what_is_there"),
-    (CURVE, "    drawn = scores.map(", "    drawn = type(scores)(*scores, scores.layout, scores.model).map(", "tests/test_nodes_there.py::test_random_circuits_are_drawn_from_what_is_there"),
+    (MEASURED, "    drawn = scores.map(", "    drawn = type(scores)(*scores, scores.layout, scores.model).map(", "tests/test_nodes_there.py::test_random_circuits_are_drawn_from_what_is_there"),
     (SITES, 'if attention is None or (mixer.mixing == "recurrence" and width is None):', 'if attention is None or mixer.mixing == "recurrence":', "tests/test_nodes.py::test_a_recurrence_has_the_heads_it_states_and_they_matter"),
     (SITES, "receiver = _scan_norm(attention, inputs) or receiver", "pass", "tests/test_nodes.py::test_the_heads_of_mamba_are_taken_before_a_norm_that_mixes_them"),
     (SITES, "if len(routed) > 1 or not has_nodes(experts):", "if not has_nodes(experts):", "tests/test_nodes.py::test_experts_that_cannot_be_read_whole_have_no_neurons[ernie4_5_vl_moe]"),

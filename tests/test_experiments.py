@@ -13,10 +13,10 @@ import torch
 from diptych.backpatch import Cell
 from diptych.errors import InputError
 from diptych.experiments import DEMO
+from diptych.experiments._measured import Measured, random_scores
 from diptych.experiments._survey import FoldScores
 from diptych.experiments.accuracy import accuracy_row
 from diptych.experiments.back_patching import _Outcomes, _rows, _Sweep
-from diptych.experiments.faithfulness_curve import Measured, choose, random_scores
 from diptych.experiments.overlap import Panel
 from diptych.grid import Grid
 from diptych.items import Item, Task
@@ -96,20 +96,14 @@ def test_only_correctly_answered_prompts_are_discovered_on_and_every_other_is_co
 def measured(circuits: list[list[float]], clusters: str = "abcd") -> Measured:
     """Four prompts with m(model) = 2 and m(empty) = 0, under circuits of increasing size."""
     values = np.array(circuits, float)
-    return Measured(np.full(4, 2.0), np.zeros(4), values, values[None] / 4, list(clusters), seed=0)
-
-
-def test_the_minimal_size_is_chosen_on_select_whatever_test_says() -> None:
-    splits = {"select": measured([[0] * 4, [2] * 4, [2] * 4]), "test": measured([[2] * 4, [0] * 4, [2] * 4])}
-
-    assert choose([0.1, 0.5, 1.0], splits, 0.8) == 0.5  # type: ignore[arg-type]
-    assert choose([0.1, 0.5, 1.0], {**splits, "select": measured([[0] * 4] * 3)}, 0.8) is None  # type: ignore[arg-type]
+    curves = {"circuit": values, "random 0": values / 4}
+    return Measured(np.full(4, 2.0), np.zeros(4), curves, list(clusters), seed=0)
 
 
 def test_faithfulness_is_reported_by_both_aggregates_and_the_median() -> None:
     found = measured([[2, 1, 1, 0]])
 
-    assert found.estimate(0).value == pytest.approx(0.5) and found.random_mean(0) == pytest.approx(0.125)
+    assert found.estimate(0).value == pytest.approx(0.5) and found.ratios(0, "random") == pytest.approx([0.125])
     assert found.per_prompt(0)[0].value == pytest.approx(0.5) and found.median(0) == 0.5
     assert found.estimate(0).low < 0.5 < found.estimate(0).high
 
@@ -118,7 +112,7 @@ def test_faithfulness_without_an_effect_is_undefined_for_random_circuits_too() -
     nothing = replace(measured([[1, 1, 1, 1]]), model=np.array([1.0, -1.0, 1.0, -1.0]))
 
     assert math.isnan(nothing.estimate(0).value) and "contains 0" in nothing.estimate(0).reason
-    assert math.isnan(nothing.random_mean(0))
+    assert all(map(math.isnan, nothing.ratios(0, "random")))
 
 
 def test_prompts_of_one_cluster_are_resampled_together() -> None:

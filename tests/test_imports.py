@@ -11,7 +11,8 @@ SOURCE = Path(__file__).parent.parent / "src" / "diptych"
 
 BASE = {"errors", "registry", "parameters", "pictures", "raster"}
 VALUES = {"items", "spans", "layout", "alignment", "locate", "grid", "activations", "metrics", "statistics", "result"}
-METHODS = {"attribution", "interventions", "faithfulness", "compare", "backpatch", "paper_compat"}
+VALUES |= {"means", "sharing", "exchange"}
+METHODS = {"attribution", "interventions", "faithfulness", "compare", "backpatch", "paper_compat", "planted"}
 ONLY_VALUES = {"compare"}  # methods that compare circuits without a model
 
 LOWER = {
@@ -31,7 +32,7 @@ LOWER = {
     "report": {"errors", "result"},
     "contact_sheet": BASE | {"items"},
 }
-TOP = {"cli", "cli_check", "cli_options", "cli_tasks", "cli_values", "__main__", "__init__"}
+TOP = {"cli", "cli_check", "cli_export", "cli_options", "cli_tasks", "cli_values", "__main__", "__init__"}
 """May import everything."""
 
 LATE = {("run", "models")}

@@ -12,16 +12,20 @@ if TYPE_CHECKING:
     from diptych.attribution.relp import relp
     from diptych.backpatch import Cell, back_patch, cells
     from diptych.batch import Batch
-    from diptych.compare import overlaps
+    from diptych.compare import overlaps, stability
     from diptych.errors import DiptychError
+    from diptych.exchange import mib_graph, reference_scores, table
+    from diptych.experiments._discovered import discovered
     from diptych.grid import Circuit, Grid, Scores
     from diptych.interventions import ablate_outside, run_circuits
     from diptych.items import Contrast, Drawing, ImageFile, Item, Task
     from diptych.layout import Layout, Span, position_map
+    from diptych.means import Means
     from diptych.models.check import prove
     from diptych.models.encode import answer_tokens, encode, encode_item
     from diptych.models.load import load, organisms
     from diptych.models.vlm import VLM
+    from diptych.planted import plant
     from diptych.registry import find
     from diptych.report.build import build
     from diptych.result import Result
@@ -38,16 +42,20 @@ _HOMES = {
     "attribution.relp": ("relp",),
     "backpatch": ("Cell", "back_patch", "cells"),
     "batch": ("Batch",),
-    "compare": ("overlaps",),
+    "compare": ("overlaps", "stability"),
     "errors": ("DiptychError",),
+    "exchange": ("mib_graph", "reference_scores", "table"),
+    "experiments._discovered": ("discovered",),
     "grid": ("Circuit", "Grid", "Scores"),
     "interventions": ("ablate_outside", "run_circuits"),
     "items": ("Contrast", "Drawing", "ImageFile", "Item", "Task"),
     "layout": ("Layout", "Span", "position_map"),
+    "means": ("Means",),
     "models.check": ("prove",),
     "models.encode": ("answer_tokens", "encode", "encode_item"),
     "models.load": ("load", "organisms"),
     "models.vlm": ("VLM",),
+    "planted": ("plant",),
     "registry": ("find",),
     "report.build": ("build",),
     "result": ("Result",),
@@ -70,6 +78,7 @@ __all__ = [
     "ImageFile",
     "Item",
     "Layout",
+    "Means",
     "Result",
     "Run",
     "Scores",
@@ -84,6 +93,7 @@ __all__ = [
     "back_patch",
     "build",
     "cells",
+    "discovered",
     "effects",
     "encode",
     "encode_item",
@@ -91,13 +101,18 @@ __all__ = [
     "find",
     "load",
     "make_task",
+    "mib_graph",
     "organisms",
     "overlaps",
+    "plant",
     "position_map",
     "prove",
+    "reference_scores",
     "relp",
     "run_circuits",
     "set_effects",
+    "stability",
+    "table",
 ]
 
 

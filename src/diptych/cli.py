@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from diptych.cli_check import check, print_card
+from diptych.cli_export import export
 from diptych.cli_options import (
     Attention,
     DeviceMap,
@@ -43,6 +44,7 @@ app = typer.Typer(
 app.add_typer(tasks_app, name="tasks")
 
 app.command()(check)
+app.command()(export)
 
 
 def main() -> None:

@@ -1,8 +1,9 @@
 """Structural overlap of two circuits, against random circuits matched in size (methods §7)."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 import torch
@@ -10,7 +11,7 @@ from jaxtyping import Bool
 from scipy.stats import hypergeom
 from torch import Tensor
 
-from diptych.errors import MismatchError
+from diptych.errors import InputError, MismatchError
 from diptych.grid import KINDS, Circuit
 from diptych.layout import position_map
 
@@ -111,6 +112,29 @@ def ceiling(across: float, within_a: float, within_b: float, expected: float) ->
     """Share of the reachable overlap: (IoU_AB − b)/(√(IoU_AA·IoU_BB) − b), from split halves of each circuit."""
     reachable = float(np.sqrt(within_a * within_b))
     return (across - expected) / (reachable - expected) if reachable > expected else float("nan")
+
+
+def stability(circuits: Sequence[Circuit]) -> dict[str, tuple[float, float]]:
+    """Mean IoU over all pairs of circuits found anew, per node kind, and that of random sets of their sizes (methods §13)."""
+    if len(circuits) < 2:
+        raise InputError(f"Stability compares circuits pairwise; got {len(circuits)}. Give at least 2.")
+    for other in circuits[1:]:
+        circuits[0].require_match(other)
+    return {
+        kind: _agreement([getattr(circuit, kind) for circuit in circuits], circuits[0].size()[number])
+        for number, kind in enumerate(KINDS)
+    }
+
+
+def _agreement(sets: Sequence[Bool[Tensor, "..."]], nodes: int) -> tuple[float, float]:
+    """Mean IoU of all pairs of masks, and its expectation; as bits, so that 20 circuits of 200 M nodes fit."""
+    packed = [np.packbits(mask.flatten().cpu().numpy()) for mask in sets]
+    sizes = [int(np.bitwise_count(bits).sum()) for bits in packed]
+    pairs = [
+        SetPair(sizes[i], sizes[j], int(np.bitwise_count(packed[i] & packed[j]).sum()), nodes)
+        for i, j in combinations(range(len(sets)), 2)
+    ]
+    return float(np.mean([pair.iou for pair in pairs])), float(np.mean([pair.expected for pair in pairs]))
 
 
 def _pairs(a: Circuit, b: Circuit, segment: str, kind: str) -> Iterator[SetPair]:

@@ -1,6 +1,6 @@
 """Faithfulness: how much of the model's behaviour a circuit keeps when all else is counterfactual (methods §6)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,20 @@ def minimal_size(sizes: Sequence[float], faithfulness: Sequence[float], threshol
             break
         smallest = size
     return smallest
+
+
+def bisect(passes: Callable[[float], bool], fails_at: float, passes_at: float, halvings: int) -> float:
+    """The smallest size tried that passes, halving the gap between a size that fails and a larger one that passes.
+
+    All sizes tried above it pass. After k halvings it is at most (passes_at − fails_at)/2^k above one that fails.
+    """
+    for _ in range(halvings):
+        middle = round((fails_at + passes_at) / 2, 9)
+        if passes(middle):
+            passes_at = middle
+        else:
+            fails_at = middle
+    return passes_at
 
 
 def _require_increasing(sizes: Sequence[float]) -> None:

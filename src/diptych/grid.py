@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import cycle
@@ -187,6 +187,30 @@ class Grid:
             raise StoreError(
                 f"'{path}' is not a saved grid: {error}. Expected a file written by `Grid.save`."
             ) from error
+
+    def save_pretrained(self, folder: str | Path, conditions: Mapping[str, Any]) -> Path:
+        """Write a folder to share: manifest, tensors and a card with the conditions the grid was found under."""
+        from diptych.sharing import write
+
+        return write(self, folder, conditions)
+
+    @classmethod
+    def from_pretrained(cls, place: str | Path, *, revision: str | None = None) -> "Grid":
+        """Read a folder that `save_pretrained` wrote, or a repository of the hub; `diptych.sharing.read` gives its
+        conditions too."""
+        from diptych.sharing import read
+
+        return read(place, revision=revision)[0]
+
+    def push_to_hub(
+        self, repo_id: str, conditions: Mapping[str, Any], *, private: bool = False, token: str | None = None
+    ) -> str:
+        """Upload what `save_pretrained` writes to a repository of the Hugging Face hub; the commit's address."""
+        from huggingface_hub import HfApi
+
+        from diptych.sharing import push
+
+        return push(self, repo_id, conditions, private=private, token=token, api=HfApi())
 
     def _with(self, function: Callable[[Tensor, Tensor], Tensor], other: "Grid") -> "Grid":
         self.require_match(other)

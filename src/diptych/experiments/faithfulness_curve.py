@@ -1,34 +1,40 @@
 """Faithfulness curve: how small a circuit still does the task, chosen on select and reported on test."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
-from itertools import chain
+from functools import partial, reduce
+from operator import add
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from diptych.batch import Batch
+from diptych.compare import stability
 from diptych.errors import InputError
+from diptych.experiments._curve import areas, curves, notes, row, said_areas, summary
 from diptych.experiments._halving import Along, Halving
-from diptych.experiments._parameters import Count, MetricName, Options, Positions, Seed, Share, Sizes
+from diptych.experiments._measured import (
+    Ablation,
+    Measured,
+    Order,
+    by_size,
+    helpful_first,
+    measure,
+    random_scores,
+    reversed_order,
+)
+from diptych.experiments._parameters import Count, Halvings, MetricName, Options, Positions, Seed, Several, Share, Sizes
 from diptych.experiments._survey import FoldScores, Selection, Survey, clusters
-from diptych.experiments._text import fixed, interval
-from diptych.faithfulness import MIB_SIZES, Array, cmd, cpr, minimal_size
-from diptych.grid import Scores
-from diptych.interventions import run_circuits
-from diptych.items import Contrast, Modality, Split
-from diptych.metrics import Metric
-from diptych.metrics import metric as find_metric
+from diptych.faithfulness import bisect, minimal_size
+from diptych.items import Contrast, Modality
+from diptych.layout import Layout
+from diptych.means import Means
 from diptych.models.encode import AnswerTokens, encode
 from diptych.models.vlm import VLM
-from diptych.result import Curves, Row, Series, numbers
 from diptych.run import Finding, Run
-from diptych.statistics import Estimate, mean_of_ratios, ratio_of_means
+from diptych.statistics import Estimate
 
-VERSION = 2
+VERSION = 3
 USES = ("accuracy", "discover")
 SIZES = (0.001, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0)
 
@@ -39,213 +45,146 @@ def faithfulness_curve(
     modality: Modality = "image",
     sizes: Sizes = SIZES,
     threshold: Share = 0.8,
+    halvings: Halvings = 3,
     metric: MetricName = "logit_diff",
+    ablation: Ablation = "counterfactual",
     random_circuits: Count = 3,
+    rediscoveries: Several = 20,
     discovery: Options = {},  # noqa: B006 (read only; written into the identity)
     positions: Positions = "aligned",
     seed: Seed = 0,
 ) -> Finding:
-    """F = (m(circuit) − m(empty))/(m(model) − m(empty)) over circuit size, everything outside counterfactual.
+    """F = (m(circuit) − m(empty))/(m(model) − m(empty)) over circuit size, everything outside ablated.
 
-    The minimal circuit is the smallest size whose F on *select*, and that of all larger sizes, is at least `threshold`.
-    `discovery`: parameters of `discover` that differ from their defaults, such as `{"method": "ap"}`. `positions`: what a
-    position is if prompts differ in length; sizes are shares of the nodes at these positions.
+    The minimal circuit is the smallest size whose F on *select*, and that of all larger sizes, is at least `threshold`;
+    the gap to the next smaller of `sizes` is then halved `halvings` times. `ablation`: what a node outside becomes: its
+    value in the counterfactual run, 0, or its mean over the clean prompts that the circuit was discovered on.
+    `rediscoveries`: circuits found anew on resampled folds, for the minimal circuit's stability. `discovery`: parameters
+    of `discover` that differ from their defaults, such as `{"method": "ap"}`. `positions`: what a position is if prompts
+    differ in length; sizes are shares of the nodes at these positions.
     """
     if list(sizes) != sorted(set(sizes)) or sizes[-1] != 1:
         raise InputError(f"sizes are {sizes}; expected increasing fractions that end with 1.0.")
     survey = Survey.of(run)
     asked: Options = {"metric": metric, "seed": seed, "positions": positions} | discovery
     found = run.get("discover", modality=modality, **asked)
-    scores = FoldScores.of(run, found).mean()
+    folds = FoldScores.of(run, found)
+    chosen = {
+        split: survey.contrasts(modality, split, seed=seed, positions=asked["positions"])
+        for split in ("discover", "select", "test")
+    }
+    reduction = str(found.conditions["reduction"])
+    main = helpful_first(str(found.conditions["metric"]), reduction)
     work = partial(
         measure,
-        scores=scores,
-        sizes=sizes,
+        scores=folds.mean(),
+        ablation=ablation,
+        means=_means(run, survey.answers, chosen["discover"]) if ablation == "mean" else None,
         metric=metric,
         answers=survey.answers,
-        seed=seed,
         batch_size=run.batch_size,
     )
-    draws: dict[Split, int] = {"select": 0, "test": random_circuits}
-    chosen = {split: survey.contrasts(modality, split, seed=seed, positions=asked["positions"]) for split in draws}
-    splits = {split: _measured(run, work, chosen[split], draws[split]) for split in draws}
-    size = choose(sizes, splits, threshold)
-    rows = [_row(modality, sizes, index, splits) for index in range(len(sizes))]
+    select = _Select(run, work, chosen["select"], main)
+    size = select.minimal(sizes, threshold, halvings)
+    reported = sorted({*sizes, *([] if size is None else [size])})
+    orders = _orders(main, reduction, random_circuits, seed)
+    test = _measured(run, partial(work, sizes=reported, orders=orders), chosen["test"], "test")
+    rows = [row(modality, reported, index, test, select.tried) for index in range(len(reported))]
+    area = areas(reported, test, reduction)
     return Finding(
-        summary=_summary(run.task.name, modality, threshold, rows[sizes.index(size)] if size is not None else None),
+        summary=summary(run.task.name, modality, threshold, rows[reported.index(size)] if size is not None else None),
         rows=rows,
         conditions=survey.conditions
         | chosen["select"].conditions()
         | chosen["test"].conditions()
         | chosen["test"].alignment_conditions()
-        | {"metric": metric, "ablation": "counterfactual", "threshold": threshold, "seed": seed}
-        | {"ranked by": f"{found.conditions['method']}, {found.conditions['reduction']}"}
-        | {"minimal size": size, "selected on": "select", "interval": "95% cluster bootstrap, 2000 draws"},
-        figures=[_curves(modality, metric, sizes, rows, size, threshold)],
-        notes=_notes(sizes, splits),
+        | {"metric": metric, "ablation": ablation, "threshold": threshold, "seed": seed}
+        | ({"mean over": f"{len(chosen['discover'].used)} clean discover prompts"} if ablation == "mean" else {})
+        | {"ranked by": f"{found.conditions['method']}, {reduction}"}
+        | {"completeness error (median)": found.conditions["completeness error (median)"]}
+        | {"minimal size": size, "selected on": "select", "interval": "95% cluster bootstrap, 2000 draws"}
+        | area
+        | (_stability(folds, main, size, rediscoveries, seed) if size is not None else {}),
+        figures=[curves(modality, metric, ablation, reported, rows, size, threshold)],
+        notes=[*notes(test, select.tried, ablation), said_areas(area)],
     )
 
 
-def choose(sizes: Sequence[float], splits: "Mapping[Split, Measured]", threshold: float) -> float | None:
-    """The minimal size, from the select split alone."""
-    return minimal_size(sizes, [splits["select"].estimate(index).value for index in range(len(sizes))], threshold)
+def _orders(main: Order, reduction: str, random_circuits: int, seed: int) -> dict[str, Order]:
+    """The rankings measured on test; signed scores are also ranked by their size, which CMD needs."""
+    drawn = {f"random {draw}": partial(random_scores, seed=seed + draw) for draw in range(random_circuits)}
+    absolute: dict[str, Order] = {"absolute": by_size} if reduction == "signed" else {}
+    return {"circuit": main, **absolute, "lowest first": partial(reversed_order, order=main), **drawn}
 
 
-def _measured(run: Run, work: Callable[..., dict[str, Tensor]], chosen: Selection[Contrast], draws: int) -> "Measured":
+def _measured(run: Run, work: Callable[..., dict[str, Tensor]], chosen: Selection[Contrast], name: str) -> Measured:
     units = chosen.units(run.batch_size)
-    found = run.map(Halving(partial(work, random_circuits=draws), Along(-1)), units, name=chosen.split)
+    found = run.map(Halving(work, Along(-1)), units, name=name)
     return Measured.of([values for _, values in found], clusters(units), chosen.seed)
 
 
-def measure(
-    vlm: VLM,
-    payload: tuple[int, list[Contrast]],
-    *,
-    scores: Scores,
-    sizes: Sequence[float],
-    random_circuits: int,
-    metric: str,
-    answers: AnswerTokens,
-    seed: int,
-    batch_size: int,
+class _Select:
+    """Faithfulness on the select split, of the sizes tried so far."""
+
+    def __init__(self, run: Run, work: Callable[..., Any], chosen: Selection[Contrast], main: Order) -> None:
+        self._measure = lambda sizes, name: _measured(
+            run, partial(work, sizes=sizes, orders={"circuit": main}), chosen, name
+        )
+        self.tried: dict[float, Estimate] = {}
+
+    def minimal(self, sizes: Sequence[float], threshold: float, halvings: int) -> float | None:
+        """The minimal size, from this split alone: of the sizes given, then between it and the next smaller one."""
+        measured = self._measure(sizes, "select")
+        self.tried = {size: measured.estimate(index) for index, size in enumerate(sizes)}
+        return choose(self.tried, threshold, halvings, self._passes)
+
+    def _passes(self, size: float, threshold: float) -> bool:
+        self.tried[size] = self._measure([size], f"select at {size}").estimate(0)
+        return self.tried[size].value >= threshold
+
+
+def choose(
+    tried: Mapping[float, Estimate], threshold: float, halvings: int, passes: Callable[[float, float], bool]
+) -> float | None:
+    """The minimal size among those tried, then by bisection; the empty circuit has no faithfulness."""
+    sizes = list(tried)
+    found = minimal_size(sizes, [tried[size].value for size in sizes], threshold)
+    if found is None:
+        return None
+    below = max((size for size in sizes if size < found), default=0.0)
+    return bisect(lambda size: passes(size, threshold), below, found, halvings)
+
+
+def _means(run: Run, answers: AnswerTokens, chosen: Selection[Contrast]) -> Means:
+    """Means of all nodes over the clean prompts of a selection, each token of a span that is one position weighing alike."""
+    work = partial(node_means, answers=answers, layout=chosen.layout)
+    found = run.map(Halving(work, added), chosen.units(run.batch_size), name="means")
+    return reduce(add, (Means.from_tensors(values, chosen.layout) for _, values in found))
+
+
+def added(parts: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Sums of node values over one chunk from those over its parts."""
+    return {name: reduce(torch.add, (part[name] for part in parts)) for name in parts[0]}
+
+
+@torch.no_grad()
+def node_means(
+    vlm: VLM, payload: tuple[int, list[Contrast]], *, answers: AnswerTokens, layout: Layout
 ) -> dict[str, Tensor]:
-    """The metric of each prompt for the model, the empty circuit, the circuit of each size, and random ones of each size."""
+    """Sums of node values over one chunk's clean prompts."""
     _, contrasts = payload
     (batch,) = encode(vlm, contrasts, answers, batch_size=len(contrasts)).batches
-    with torch.no_grad():
-        call = vlm.capture(batch.clean)
-        clean = vlm.run(call)
-        with vlm.record() as recording:
-            counterfactual = vlm.run(vlm.capture(batch.counterfactual))
-    value = partial(_value, find_metric(metric), batch, clean)
-    drawn = (random_scores(scores, seed + draw) for draw in range(random_circuits))
-    circuits = (ranking.top(size).expand(batch.layout) for ranking in chain([scores], drawn) for size in sizes)
-    logits = run_circuits(vlm, call, circuits, recording.activations(), batch_size=batch_size)
-    values = torch.stack([value(some) for some in logits]).unflatten(0, (1 + random_circuits, len(sizes)))
-    return {"model": value(clean), "empty": value(counterfactual), "circuit": values[0], "random": values[1:]}
+    with vlm.record() as recording:
+        vlm.run(vlm.capture(batch.clean))
+    return Means.of(recording.activations(), batch.layout, layout).tensors()
 
 
-def _value(metric: Metric, batch: Batch, clean: Tensor, logits: Tensor) -> Tensor:
-    return metric(logits, batch.answers, batch.counter_answers, clean)
-
-
-def random_scores(scores: Scores, seed: int) -> Scores:
-    """Random scores of the same shape: their top circuits are uniform over all nodes outside the prefix."""
-    generator = torch.Generator().manual_seed(seed)
-    drawn = scores.map(lambda nodes: torch.rand(nodes.shape, generator=generator))
-    return drawn.without("prefix")
-
-
-@dataclass(frozen=True, eq=False)
-class Measured:
-    """The metric of one split's prompts: of the model and the empty circuit [n], of circuits [size, n], of random ones
-    [draw, size, n]."""
-
-    model: Array
-    empty: Array
-    circuit: Array
-    random: Array
-    clusters: Sequence[str]
-    seed: int
-
-    @classmethod
-    def of(cls, units: Sequence[dict[str, Tensor]], clusters: Sequence[str], seed: int) -> "Measured":
-        def joined(name: str) -> Array:
-            return torch.cat([unit[name] for unit in units], -1).double().cpu().numpy()
-
-        return cls(joined("model"), joined("empty"), joined("circuit"), joined("random"), clusters, seed)
-
-    def estimate(self, size: int) -> Estimate:
-        """Ratio of means with its interval."""
-        return ratio_of_means(self.circuit[size] - self.empty, self.model - self.empty, self.clusters, seed=self.seed)
-
-    def per_prompt(self, size: int) -> tuple[Estimate, int]:
-        """Mean of per-prompt ratios (Paper A), and how many denominators are near 0."""
-        return mean_of_ratios(self.circuit[size] - self.empty, self.model - self.empty, self.clusters, seed=self.seed)
-
-    def median(self, size: int) -> float:
-        """Median of per-prompt ratios whose denominator is not 0."""
-        total = self.model - self.empty
-        return float(np.median((self.circuit[size] - self.empty)[total != 0] / total[total != 0]))
-
-    def random_mean(self, size: int) -> float:
-        """Ratio of means of random circuits over all draws; nan where that of the circuit is."""
-        if math.isnan(self.estimate(size).value):
-            return math.nan
-        return float((self.random[:, size] - self.empty).mean() / (self.model - self.empty).mean())
-
-
-def _row(modality: Modality, sizes: Sequence[float], index: int, splits: Mapping[Split, Measured]) -> Row:
-    test, select = splits["test"], splits["select"]
-    found, (ratios, near_zero) = test.estimate(index), test.per_prompt(index)
-    return {
-        "panel": modality,
-        "size": sizes[index],
-        "faithfulness": found.value,
-        "low": found.low,
-        "high": found.high,
-        "n": found.n,
-        "on select": select.estimate(index).value,
-        "random circuits": test.random_mean(index),
-        "mean of ratios": ratios.value,
-        "its low": ratios.low,
-        "its high": ratios.high,
-        "median of ratios": test.median(index),
-        "denominators near 0": near_zero,
-    }
-
-
-def _summary(task: str, modality: Modality, threshold: float, row: Row | None) -> str:
-    if row is None:
-        return (
-            f"From {modality}, no circuit of {task} reaches a faithfulness of {threshold:.2f} on select; see the notes."
-        )
-    return (
-        f"From {modality}, {row['size']:.1%} of the nodes do {task} with faithfulness {fixed(row['faithfulness'])} "
-        f"{interval(row)} on test (smallest size with at least {threshold:.2f} on select); "
-        f"random circuits of this size reach {fixed(row['random circuits'])}."
-    )
-
-
-def _notes(sizes: Sequence[float], splits: Mapping[Split, Measured]) -> list[str]:
-    test = splits["test"]
-    denominators = test.model - test.empty
-    reasons = {split: measured.estimate(0).reason for split, measured in splits.items()}
-    return [
-        *(f"Faithfulness is not defined on {split}: {reason}." for split, reason in reasons.items() if reason),
-        _areas({size: test.estimate(index).value for index, size in enumerate(sizes)}),
-        f"The denominator m(model) − m(empty) is {denominators.mean():.2f} on average (smallest {denominators.min():.2f}).",
-        "The empty circuit is the counterfactual run itself. Random circuits are drawn outside the prefix.",
-    ]
-
-
-def _areas(faithfulness: Mapping[float, float]) -> str:
-    """CPR and CMD, which are defined over the sizes of the MIB benchmark alone."""
-    if not set(MIB_SIZES) <= set(faithfulness):
-        return f"CPR and CMD need the sizes {', '.join(map(str, MIB_SIZES))}."
-    values = [faithfulness[size] for size in MIB_SIZES]
-    return (
-        f"Over the ten sizes of MIB, CPR (area of F over size) is {fixed(cpr(MIB_SIZES, values), 3)} and CMD (area of "
-        f"|1 − F|) {fixed(cmd(MIB_SIZES, values), 3)}."
-    )
-
-
-def _curves(
-    modality: Modality, metric: str, sizes: Sequence[float], rows: Sequence[Row], size: float | None, threshold: float
-) -> Curves:
-    return Curves(
-        title=f"Faithfulness by circuit size, {modality}",
-        caption=f"Share of the model's effect ({metric}, clean against counterfactual) that the circuit keeps on test "
-        "prompts; the band is a 95% interval over clusters.",
-        x_title="circuit size (share of all nodes)",
-        y_title="faithfulness",
-        x=list(sizes),
-        series=[
-            Series("test", numbers(rows, "faithfulness"), numbers(rows, "low"), numbers(rows, "high")),
-            Series("select", numbers(rows, "on select")),
-            Series("random circuits, test", numbers(rows, "random circuits")),
-        ],
-        log_x=True,
-        lines_at=[(size, f"minimal circuit {size:.1%}")] if size is not None else [],
-        levels=[(threshold, "threshold")],
-    )
+def _stability(folds: FoldScores, main: Order, size: float, rediscoveries: int, seed: int) -> dict[str, float | int]:
+    """Mean IoU of circuits of this size found on resampled folds; no run of the model."""
+    chance = np.random.default_rng(seed)
+    held = [fold for fold, prompts in enumerate(folds.prompts.tolist()) if prompts]
+    picks = [chance.choice(held, size=len(held)).tolist() for _ in range(rediscoveries)]
+    found = stability([main(folds.mean(pick)).top(size) for pick in picks])
+    told = {f"stability of {kind}": value for kind, (value, _) in found.items()}
+    expected = {f"stability of random {kind}": value for kind, (_, value) in found.items()}
+    return told | expected | {"rediscoveries": rediscoveries}

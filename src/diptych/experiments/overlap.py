@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from diptych.compare import SEGMENTS, Overlap, ceiling, overlaps
 from diptych.errors import InputError
+from diptych.experiments._measured import Order, as_scored, helpful_first
 from diptych.experiments._parameters import Count, MetricName, Options, Positions, Seed, Share
 from diptych.experiments._survey import FoldScores, Survey
 from diptych.experiments._text import fixed
@@ -18,7 +19,7 @@ from diptych.items import MODALITIES, Modality
 from diptych.result import Bars, Row, Series, numbers
 from diptych.run import Finding, Run
 
-VERSION = 2
+VERSION = 3
 USES = ("accuracy", "discover", "faithfulness_curve")
 BOTH = "both"
 
@@ -87,6 +88,7 @@ class Panel:
     scores: FoldScores
     size: float
     conditions: dict[str, Any]
+    order: Order = as_scored
 
     @classmethod
     def of(cls, run: Run, modality: Modality, threshold: float, discovery: Options, shared: Options) -> "Panel":
@@ -99,11 +101,12 @@ class Panel:
                 f"does the task."
             )
         told = {name: found.conditions[name] for name in ("n discover", "dropped discover", "pooled spans")}
-        return cls(modality, FoldScores.of(run, found), float(size), {"size": size} | told)
+        order = helpful_first(str(found.conditions["metric"]), str(found.conditions["reduction"]))
+        return cls(modality, FoldScores.of(run, found), float(size), {"size": size} | told, order)
 
     def circuit(self, folds: Sequence[int] | None = None) -> Circuit:
         """The minimal circuit, from all or some folds."""
-        return self.scores.mean(folds).top(self.size)
+        return self.order(self.scores.mean(folds)).top(self.size)
 
     def half(self, which: int) -> list[int]:
         """Every second fold: the two halves share no prompt, nor do they with the other panel's other half."""

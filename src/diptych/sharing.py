@@ -1,0 +1,129 @@
+"""Sharing: a circuit or scores as a folder that others can read: manifest, tensors and a card. Never pickle."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from huggingface_hub import HfApi, ModelCardData, snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+from diptych.errors import InputError, StoreError
+from diptych.grid import Grid
+
+FORMAT, VERSION = "diptych grid", 1
+MANIFEST, TENSORS, CARD = "diptych.json", "grid.safetensors", "README.md"
+REQUIRED = ("model", "revision", "task", "task_digest", "modality", "method", "split", "seed", "dropped")
+"""What a number cannot be judged without (methods §13)."""
+
+Conditions = Mapping[str, Any]
+
+
+def write(grid: Grid, folder: str | Path, conditions: Conditions) -> Path:
+    """Write a grid with its conditions; `read` takes it back.
+
+    `conditions`: at least those of `REQUIRED`; `diptych.discovered` gives them. Raises `InputError` if some are missing.
+    """
+    missing = [name for name in REQUIRED if name not in conditions]
+    if missing:
+        raise InputError(
+            f"The conditions lack {', '.join(missing)}. Without them nobody can judge the circuit: give those that "
+            f"`diptych.discovered(folder)` returns."
+        )
+    path = Path(folder)
+    path.mkdir(parents=True, exist_ok=True)
+    manifest = {"format": FORMAT, "version": VERSION, "kind": kind(grid), "model": grid.model}
+    manifest |= {"layout": grid.layout.to_json(), "conditions": dict(conditions)}
+    grid.save(path / TENSORS)
+    (path / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+    (path / CARD).write_text(card(grid, conditions), encoding="utf-8")
+    return path
+
+
+def read(place: str | Path, *, revision: str | None = None) -> tuple[Grid, dict[str, Any]]:
+    """A grid and its conditions, from a folder or a repository of the Hugging Face hub.
+
+    Raises `StoreError` for what is no such folder, is of an unknown format or version, or does not fit together.
+    """
+    folder = Path(place) if Path(place).is_dir() else _downloaded(str(place), revision)
+    manifest = _manifest(folder)
+    grid = Grid.load(folder / TENSORS)
+    told = {"kind": kind(grid), "model": grid.model, "layout": grid.layout.to_json()}
+    differing = [name for name, value in told.items() if manifest.get(name) != json.loads(json.dumps(value))]
+    if differing:
+        raise StoreError(
+            f"The {differing[0]} in {folder / MANIFEST} is not that of its {TENSORS}. The folder was put together from two: "
+            f"get it anew."
+        )
+    return grid, manifest["conditions"]
+
+
+def push(grid: Grid, repo_id: str, conditions: Conditions, *, private: bool, token: str | None, api: HfApi) -> str:
+    """Write the folder and upload it to the hub in one commit; the commit's address."""
+    with TemporaryDirectory() as temporary:
+        folder = write(grid, temporary, conditions)
+        api.create_repo(repo_id, private=private, exist_ok=True, token=token)
+        commit = api.upload_folder(
+            repo_id=repo_id, folder_path=folder, commit_message=f"Add a diptych {kind(grid)}", token=token
+        )
+    return str(commit.commit_url)
+
+
+def kind(grid: Grid) -> str:
+    """Whether a grid is a circuit or scores."""
+    return "circuit" if grid.heads.dtype == torch.bool else "scores"
+
+
+def card(grid: Grid, conditions: Conditions) -> str:
+    """A model card in Markdown: what the grid is, its conditions, how to load it."""
+    data = ModelCardData(library_name="diptych", tags=["diptych", kind(grid), "interpretability"]).to_yaml()
+    heads, neurons = _counted(grid)
+    rows = "\n".join(f"| {_cell(name)} | {_cell(value)} |" for name, value in conditions.items())
+    loader = "Circuit" if kind(grid) == "circuit" else "Scores"
+    return (
+        f"---\n{data}\n---\n\n# A {kind(grid)} of {_cell(conditions['model'])} on {_cell(conditions['task'])}\n\n"
+        f"{heads} heads and {neurons} neurons over {grid.layout.length} positions, found by diptych. It belongs to the "
+        f"model with digest `{grid.model}` and is refused for any other.\n\n"
+        f"| condition | value |\n|---|---|\n{rows}\n\n"
+        f'```python\nfrom diptych import {loader}\n\n{loader.lower()} = {loader}.from_pretrained("<this repository or folder>")\n```\n'
+    )
+
+
+def _counted(grid: Grid) -> tuple[int, int]:
+    """Heads and neurons in the circuit, or with a score."""
+    return int(grid.heads.count_nonzero()), int(grid.neurons.count_nonzero())
+
+
+def _cell(value: Any) -> str:
+    return " ".join(str(value).replace("|", "\\|").split())
+
+
+def _downloaded(repo_id: str, revision: str | None) -> Path:
+    try:
+        return Path(snapshot_download(repo_id, revision=revision, allow_patterns=[MANIFEST, TENSORS, CARD]))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        raise StoreError(
+            f"'{repo_id}' is neither a folder nor a repository that can be downloaded: {str(error).splitlines()[0]}. "
+            f"Give the path of a folder that `save_pretrained` wrote, or check the name and the network."
+        ) from error
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    path = folder / MANIFEST
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        found = manifest["format"], manifest["version"]
+        manifest["conditions"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StoreError(
+            f"'{folder}' holds no readable {MANIFEST}: {type(error).__name__}: {error}. Expected a folder that "
+            f"`save_pretrained` wrote."
+        ) from error
+    if found != (FORMAT, VERSION):
+        raise StoreError(
+            f"{path} has format '{found[0]}', version {found[1]}; this diptych reads '{FORMAT}', version {VERSION}. "
+            f"Use the diptych that wrote it."
+        )
+    return dict(manifest)
