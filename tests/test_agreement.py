@@ -88,7 +88,7 @@ def open_run(tmp_path: Path, load=lambda source: tiny("qwen2_vl")) -> Run:
     folder = tmp_path / "model"
     folder.mkdir()
     (folder / "config.json").write_text("{}")
-    return Run(str(folder), counting(per_split=24), store=Store(tmp_path / "runs"), load=load)
+    return Run(str(folder), counting(per_split=24, style="shapes"), store=Store(tmp_path / "runs"), load=load)
 
 
 def test_the_experiment_says_how_many_nodes_and_prompts_it_patched(tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ def test_the_pixel_budget_and_the_system_prompt_are_shown(
 def test_a_line_that_fails_ends_with_status_one(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("diptych.models.vlm._last_position", lambda module, args: (args[0][:, :1],))
+    monkeypatch.setattr("diptych.models.vlm.last_position", lambda module, args: (args[0][:, :1],))
 
     status = call(monkeypatch, "random:qwen2_vl")
 

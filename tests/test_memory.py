@@ -48,7 +48,7 @@ def open_run(tmp_path_factory: pytest.TempPathFactory) -> Any:
     def opened(store: Path) -> Run:
         return Run(
             str(folder),
-            counting(per_split=20),
+            counting(per_split=20, style="shapes"),
             store=Store(store),
             load=lambda source: tiny("qwen2_vl"),
             batch_size=8,
@@ -154,7 +154,8 @@ def test_parts_of_different_sizes_are_weighted() -> None:
     def part(count: int, score: float) -> dict[str, torch.Tensor]:
         nodes = {kind: torch.full((1, 1, 2), score) for kind in ("heads", "neurons")}
         each = {name: torch.full((count,), score) for name in ("completeness", "steps")}
-        return nodes | each | {"prompts": torch.tensor(count), "fold": torch.tensor(3)}
+        shared = {"fold": torch.tensor(3), "there": torch.tensor([[2], [2]])}
+        return nodes | each | shared | {"prompts": torch.tensor(count)}
 
     joined = pooled([part(3, 1.0), part(1, 5.0)])
 

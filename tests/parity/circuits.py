@@ -160,14 +160,17 @@ def _segments(text: Circuit, image: Circuit) -> dict[tuple[str, str, bool], Tens
     found = {}
     for letter, segment in SEGMENTS.items():
         for index, kind in enumerate(KINDS):
-            a = set_pair(getattr(forth.at(segment), kind), getattr(image.at(segment), kind)).iou
-            b = set_pair(getattr(text.at(segment), kind), getattr(back.at(segment), kind)).iou
+            a = _iou(getattr(forth.at(segment), kind), getattr(image.at(segment), kind))
+            b = _iou(getattr(text.at(segment), kind), getattr(back.at(segment), kind))
             found[letter, kind, True] = torch.tensor([(a + b) / 2])
             if letter == "D":
-                found[letter, kind, False] = torch.tensor(
-                    [set_pair(text.at(segment).collapse()[index], image.at(segment).collapse()[index]).iou]
-                )
+                anywhere = (circuit.at(segment).collapse()[index] for circuit in (text, image))
+                found[letter, kind, False] = torch.tensor([_iou(*anywhere)])
     return found
+
+
+def _iou(a: Tensor, b: Tensor) -> float:
+    return set_pair(a, b, a.numel()).iou
 
 
 def _theirs(stored: Any, name: tuple[str, str, bool], what: str) -> Tensor:

@@ -131,7 +131,8 @@ def pooled(parts: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
         for kind in ("heads", "neurons")
     }
     each = {name: torch.cat([part[name] for part in parts]) for name in ("completeness", "steps")}
-    return means | each | {"prompts": counts.sum(), "fold": parts[0]["fold"]}
+    shared = {name: parts[0][name] for name in ("fold", "there")}
+    return means | each | shared | {"prompts": counts.sum()}
 
 
 def require_method(method: str, arguments: Options) -> None:
