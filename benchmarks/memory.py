@@ -1,6 +1,6 @@
 """Peak memory of a discovery: a random model of Qwen2-VL-2B's sizes, bfloat16, prompts of 250 positions, 4 contrasts.
 
-    python benchmarks/memory.py [--steps 1] [--batch-size 1]
+    python benchmarks/memory.py [--steps 1] [--batch-size 1] [--memory low]
 
 Language model and vision tower have the real widths and depths; weights are random, so scores mean nothing, and memory
 does not depend on them. Prints the weights, the peak of the process (resident set), and what lies between; ends with
@@ -87,6 +87,7 @@ def main() -> None:
         "--steps", type=int, default=1, help="gradient points per contrast; memory does not depend on it"
     )
     parser.add_argument("--batch-size", type=int, default=1, help="contrasts at once")
+    parser.add_argument("--memory", choices=("high", "low"), default="high", help="what attribution holds")
     options = parser.parse_args()
     vlm = build()
     weights = sum(p.numel() * p.element_size() for p in vlm.model.parameters()) / GB
@@ -94,7 +95,7 @@ def main() -> None:
     answers = AnswerTokens({str(n): TOKENS[str(n)] for n in range(100)}, leading_space=False)
     batches = encode(vlm, contrasts(4), answers, batch_size=options.batch_size).batches
     for batch in batches:
-        scores = ap_ig(vlm, batch, steps=options.steps).scores
+        scores = ap_ig(vlm, batch, steps=options.steps, memory=options.memory).scores
         print(
             f"{len(batch)} contrasts of {batch.layout.length} positions; largest neuron score {scores.neurons.max():.3g}"
         )
