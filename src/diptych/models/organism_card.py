@@ -11,7 +11,6 @@ import transformers
 from torch import Tensor
 
 from diptych.items import MODALITIES, Item, Modality, Task
-from diptych.models.organism_data import prompt
 
 Accuracy = dict[str, dict[str, Any]]
 
