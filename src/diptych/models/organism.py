@@ -13,7 +13,7 @@ import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from diptych.items import MODALITIES, Item, Modality
-from diptych.models.organism_card import measure, write_card
+from diptych.models.organism_card import measure, shipped_tasks, write_card
 from diptych.models.organism_data import build_pool, pixels_of
 from diptych.models.organism_families import FAMILIES, Family
 from diptych.models.organism_lessons import Lessons, Notes
@@ -42,14 +42,14 @@ class Curves:
     every: int = 50
     rows: list[dict[str, Any]] = field(default_factory=list)
     _smooth: Notes = field(default_factory=dict)
-    _start: float = field(default_factory=time.monotonic)
+    _start: float = field(default_factory=time.process_time)
 
     def add(self, stage: str, step: int, loss: float, notes: Notes) -> None:
         """Fold one step's accuracies in; write a row, and print it, when it is time."""
         for name, value in notes.items():
             self._smooth[name] = 0.95 * self._smooth.get(name, value) + 0.05 * value
         if (step + 1) % self.every == 0:
-            row = {"stage": stage, "step": step + 1, "minutes": round((time.monotonic() - self._start) / 60, 2)}
+            row = {"stage": stage, "step": step + 1, "minutes": round((time.process_time() - self._start) / 60, 2)}
             self.rows.append(row | {"loss": round(loss, 4)} | {name: round(self._smooth[name], 3) for name in notes})
             print(json.dumps(self.rows[-1]), flush=True)
 
@@ -60,8 +60,10 @@ def build_model(family: Family, layers: int, tokenizer: Any) -> Any:
     # plain matrix products: the backward of sdpa takes half a step on a CPU for prompts as short as these
     model = family.build._from_config(config, attn_implementation="eager")
     relate_words(model.get_input_embeddings().weight, tokenizer.get_vocab())
-    for name, value in model.named_parameters():
-        if not value.any() and value.ndim == 2:  # Gemma 3's projector, through which the tower would learn nothing at first
+    for value in model.parameters():
+        if (
+            not value.any() and value.ndim == 2
+        ):  # Gemma 3's projector, through which the tower would learn nothing at first
             nn.init.normal_(value, std=value.shape[0] ** -0.5)
     return model
 
@@ -83,41 +85,50 @@ def relate_words(embeddings: Tensor, vocabulary: dict[str, int]) -> None:
 
 
 def train_organism(recipe: Recipe, curves: Curves, pictures: Path | None = None) -> tuple[Any, Any]:
-    """A trained model and its tokenizer; the caller's random state is left as it was."""
+    """A trained model and its tokenizer; `pictures` is a file that keeps the drawn training pictures."""
+    lessons, tokenizer = prepare(recipe, pictures)
+    everything = dict(lessons.model.named_parameters())
+    tower = {name: value for name, value in everything.items() if name.startswith(lessons.family.tower)}
+    decoder = {name: value for name, value in everything.items() if name not in tower}
+    stages = {
+        "words": (decoder, lessons.words, recipe.words_steps, 1.0),
+        "practice": (decoder, lessons.words, recipe.practice_steps, 1.0),
+        "spelling": (decoder, lessons.spelling, recipe.spelling_steps, 1.0),
+        "reading": (tower, lessons.reading, recipe.reading_steps, 1.0),
+        "bridge": (tower, lambda: lessons.pictures(recipe.joint_reading), recipe.bridge_steps, recipe.joint_rate),
+        "joint": (everything, _joint(lessons, recipe), recipe.joint_steps, recipe.joint_rate),
+    }
+    for stage, (parameters, lesson, steps, rate) in stages.items():
+        lessons.batch = recipe.first_batch if stage == "words" else recipe.batch
+        if steps:
+            descend(stage, parameters, lesson, steps, rate, recipe, curves)
+    return lessons.model, tokenizer
+
+
+def prepare(recipe: Recipe, pictures: Path | None = None) -> tuple[Lessons, Any]:
+    """The untrained model with its training items, and its tokenizer; the caller's random state is left as it was."""
     family = FAMILIES[recipe.family]
     items = {task: _both_panels(task, recipe) for task in recipe.batch}
-    pictures_of = [item for task in items for item in items[task]["image"]]
-    phrases = sorted({phrase for item in pictures_of for phrase in readings(item, family.rows)})
-    codes = cut(ANSWERS, DATA_WORDS) if recipe.pieces else {}
-    tokenizer = build_tokenizer(family, _texts(items, phrases), codes)
+    drawn = [item for task in items for item in items[task]["image"]]
+    phrases = sorted({phrase for item in drawn for phrase in readings(item, family.rows)})
+    tokenizer = build_tokenizer(family, _texts(items, phrases), cut(ANSWERS, DATA_WORDS) if recipe.pieces else {})
     with torch.random.fork_rng():
         torch.manual_seed(recipe.seed)
         model = build_model(family, recipe.layers, tokenizer).to("cuda" if torch.cuda.is_available() else "cpu")
-    processor = family.image_processor()
     pixels = _drawn(items, pictures)
-    pools = {task: build_pool(items[task], pixels[task], tokenizer, family, phrases) for task in items}
     lessons = Lessons(
-        model,
-        family,
-        processor,
-        pools,
-        _tokens(tokenizer, phrases).to(model.device),
-        recipe.batch,
-        recipe.spelled,
-        recipe.noise,
-        recipe.sharpness,
-        recipe.pull,
-        torch.Generator().manual_seed(recipe.seed),
+        model=model,
+        family=family,
+        processor=family.image_processor(),
+        pools={task: build_pool(items[task], pixels[task], tokenizer, family, phrases) for task in items},
+        phrases=_tokens(tokenizer, phrases).to(model.device),
+        batch=recipe.batch,
+        noise=recipe.noise,
+        sharpness=recipe.sharpness,
+        pull=recipe.pull,
+        generator=torch.Generator().manual_seed(recipe.seed),
     )
-    everything = dict(model.named_parameters())
-    tower = {name: value for name, value in everything.items() if name.startswith(family.tower)}
-    decoder = {name: value for name, value in everything.items() if name not in tower}
-    descend("words", decoder, lessons.words, recipe.words_steps, 1.0, recipe, curves)
-    descend("reading", tower, lessons.reading, recipe.reading_steps, 1.0, recipe, curves)
-    bridge = lambda: lessons.pictures(recipe.joint_reading)  # noqa: E731
-    descend("bridge", tower, bridge, recipe.bridge_steps, recipe.joint_rate, recipe, curves)
-    descend("joint", everything, _joint(lessons, recipe), recipe.joint_steps, recipe.joint_rate, recipe, curves)
-    return model, tokenizer
+    return lessons, tokenizer
 
 
 def descend(
@@ -130,8 +141,6 @@ def descend(
     curves: Curves,
 ) -> None:
     """Train the given parameters on a lesson: Muon and AdamW, warm-up and cosine, bfloat16 products."""
-    if steps == 0:
-        return
     optimisers = _optimisers(parameters, rate, recipe)
     schedules = [
         torch.optim.lr_scheduler.LambdaLR(o, lambda step: _share(step, steps, recipe.warm_up)) for o in optimisers
@@ -162,7 +171,9 @@ def save_organism(model: Any, tokenizer: Any, family: Family, folder: Path) -> N
 
 def main(arguments: list[str] | None = None) -> None:
     """Train, save, reload, measure and write the model card."""
-    parser = argparse.ArgumentParser(description="Train a tiny vision-language model on diptych's tasks in both panels.")
+    parser = argparse.ArgumentParser(
+        description="Train a tiny vision-language model on diptych's tasks in both panels."
+    )
     parser.add_argument("name", choices=RECIPES, help="which organism")
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     parser.add_argument("--seed", type=int, default=0)
@@ -170,17 +181,19 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--pictures", type=Path, help="file that keeps the drawn pictures for other organisms")
     options = parser.parse_args(arguments)
     recipe = replace(RECIPES[options.name], seed=options.seed).scaled(options.scale)
-    start, curves = time.monotonic(), Curves()
+    family, curves = FAMILIES[recipe.family], Curves()
+    start = time.process_time()
     model, tokenizer = train_organism(recipe, curves, options.pictures)
-    minutes = (time.monotonic() - start) / 60
-    save_organism(model, tokenizer, FAMILIES[recipe.family], options.out)
-    accuracy = measure(options.out, [find("task", task)() for task in TASKS])
-    write_card(options.out, asdict(recipe), curves.rows, minutes, accuracy)
+    minutes = (time.process_time() - start) / 60
+    save_organism(model, tokenizer, family, options.out)
+    accuracy = measure(options.out, family, shipped_tasks())
+    write_card(options.out, options.name, recipe, curves.rows, minutes, accuracy)
     print(json.dumps(accuracy, indent=2))
 
 
 def _both_panels(task: str, recipe: Recipe) -> dict[Modality, list[Item]]:
-    return {modality: training_items(task, modality, recipe.items, recipe.seed) for modality in MODALITIES}
+    numbers: dict[Modality, int] = {"text": recipe.texts, "image": recipe.pictures}
+    return {modality: training_items(task, modality, numbers[modality], recipe.seed) for modality in MODALITIES}
 
 
 def _drawn(items: dict[str, dict[Modality, list[Item]]], pictures: Path | None) -> dict[str, Tensor]:

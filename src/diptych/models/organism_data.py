@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Int, UInt8
 from PIL import Image
 from torch import Tensor
@@ -27,24 +28,31 @@ class Prompts:
         return Prompts(self.ids[rows, :width], self.asked[rows, :width])
 
 
+def join(prompts: list[Prompts], padding: int) -> Prompts:
+    """Prompts of several tasks as one batch, in their order."""
+    width = max(some.ids.shape[1] for some in prompts)
+    ids = [F.pad(some.ids, (0, width - some.ids.shape[1]), value=padding) for some in prompts]
+    asked = [F.pad(some.asked, (0, width - some.asked.shape[1])) for some in prompts]
+    return Prompts(torch.cat(ids), torch.cat(asked))
+
+
 @dataclass(frozen=True, eq=False)
 class Pool:
-    """Training items of one task: as many in text as in pictures, not the same ones."""
+    """Training items of one task, in text and in pictures; not the same ones."""
 
     text: Prompts
     image: Prompts
     read: Int[Tensor, "item token"]  # which phrase each image token should read, row by row
     pixels: UInt8[Tensor, "item channel row column"]
 
-    def __len__(self) -> int:
-        return len(self.read)
-
 
 def prompt(tokenizer: Any, family: Family, item: Item, modality: Modality) -> list[int]:
     """Token ids of the item's prompt: one user turn, the image first, up to where the answer is predicted."""
     picture = [{"type": "image"}, {"type": "text", "text": item.query}]
     content = [{"type": "text", "text": f"{item.text}\n{item.query}"}] if modality == "text" else picture
-    chat = tokenizer.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False)
+    chat = tokenizer.apply_chat_template(
+        [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
+    )
     return list(tokenizer(str(chat).replace(family.image, family.expanded), add_special_tokens=False)["input_ids"])
 
 
@@ -70,7 +78,10 @@ def pixels_of(item: Item) -> UInt8[Tensor, "channel row column"]:
 
 def normalise(pixels: UInt8[Tensor, "batch channel row column"], processor: Any) -> Tensor:
     """Pixels as the model expects them: rescaled to [0, 1] and standardised per colour channel."""
-    mean, deviation = (torch.tensor(values, device=pixels.device)[:, None, None] for values in (processor.image_mean, processor.image_std))
+    mean, deviation = (
+        torch.tensor(values, device=pixels.device)[:, None, None]
+        for values in (processor.image_mean, processor.image_std)
+    )
     return (pixels * processor.rescale_factor - mean) / deviation
 
 

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import (
@@ -48,6 +47,7 @@ class Family:
     think: Callable[[Any, Tensor, Int[Tensor, "batch pos"]], Tensor]
     tower: tuple[str, ...]
     processor: dict[str, Any]
+    token_types: str = ""  # the argument that tells the model which tokens are a picture's, if it wants one
     rows: int = 4  # image tokens per side
 
     @property
@@ -120,7 +120,7 @@ def _llava(token: Callable[[str], int], words: int, layers: int) -> Any:
             "image_size": PIXELS,
             "patch_size": PIXELS // 4,
         },
-        image_token_id=token("[IMG]"),
+        image_token_index=token("[IMG]"),
         image_seq_length=16,
         vision_feature_select_strategy="full",
         vision_feature_layer=-1,
@@ -190,6 +190,7 @@ FAMILIES = {
         think=towers.think_qwen2_vl,
         tower=("model.visual.",),
         processor={"processor_class": "Qwen2VLProcessor"},
+        token_types="mm_token_type_ids",
     ),
     "llava": Family(
         build=LlavaForConditionalGeneration,
@@ -229,5 +230,6 @@ FAMILIES = {
         think=towers.think_gemma3,
         tower=("model.vision_tower.", "model.multi_modal_projector."),
         processor={"processor_class": "Gemma3Processor", "image_seq_length": 16},
+        token_types="token_type_ids",
     ),
 }

@@ -39,9 +39,21 @@ SAMPLERS: dict[str, Callable[[random.Random, Modality], Item]] = {
     "factual_recall": factual_recall.training_item,
     "naming": naming_item,
 }
+HELD_OUT: dict[str, Callable[[Item], bool]] = {
+    "counting": counting.held_out,
+    "arithmetic": arithmetic.held_out,
+    "ordering": ordering.held_out,
+    "sentiment": sentiment.held_out,
+    "factual_recall": factual_recall.held_out,
+}
 ANSWERS = tuple(COLOURS)
 """Words of the data that are answers: their first pieces differ, if words are cut into pieces."""
-DATA_WORDS: tuple[Sequence[str], ...] = (OBJECTS, FACES + PROPS, tuple(SOLIDS), tuple(c.name for c in COUNTRIES.values()))
+DATA_WORDS: tuple[Sequence[str], ...] = (
+    OBJECTS,
+    FACES + PROPS,
+    tuple(SOLIDS),
+    tuple(c.name for c in COUNTRIES.values()),
+)
 """Other words of the data, task by task."""
 
 
@@ -56,10 +68,23 @@ def training_items(task: str, modality: Modality, number: int, seed: int) -> lis
     return items
 
 
+def shown_items(task: str, number: int) -> list[Item]:
+    """Items whose data training may show as a picture, drawn anew."""
+    chance = random.Random(f"organism:{task}:shown")
+    return [_redraw(SAMPLERS[task](chance, "image"), chance) for _ in range(number)]
+
+
+def held_out(task: str, item: Item) -> bool:
+    """Whether the item's data never occurs as a picture in training."""
+    return HELD_OUT[task](item)
+
+
 def legible(item: Item, rows: int) -> bool:
     """Whether each figure of the picture is read by some image token; in a crowded scene two may share a cell."""
     read = readings(item, rows)
-    return all(read.count(name) >= names.count(name) for names in [[m[0] for m in figures(item)]] for name in set(names))
+    return all(
+        read.count(name) >= names.count(name) for names in [[m[0] for m in figures(item)]] for name in set(names)
+    )
 
 
 def readings(item: Item, rows: int) -> list[str]:
@@ -87,7 +112,9 @@ def figures(item: Item) -> list[tuple[str, Box]]:
 def _reading(cell: Box, found: list[tuple[str, Box]]) -> str:
     centred = [name for name, box in found if _holds(cell, (box.left + box.right) / 2, (box.top + box.bottom) / 2)]
     area = (cell.right - cell.left) * (cell.bottom - cell.top)
-    shares = [(_overlap(cell, box) / area, name) for name, box in found if box.right - box.left > cell.right - cell.left]
+    shares = [
+        (_overlap(cell, box) / area, name) for name, box in found if box.right - box.left > cell.right - cell.left
+    ]
     share, name = max(shares, default=(0.0, BLANK))
     return centred[0] if centred else name if share >= COVERED else BLANK
 

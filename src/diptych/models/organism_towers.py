@@ -67,7 +67,9 @@ def think_llava(model: Any, embedded: Tensor, ids: Int[Tensor, "batch pos"]) -> 
 def think_gemma3(model: Any, embedded: Tensor, ids: Int[Tensor, "batch pos"]) -> Tensor:
     """The decoder's last hidden states; the tokens of a picture, at the same place in all rows, see each other both ways."""
     picture = ids[0] == model.config.image_token_id
-    seen = torch.ones(ids.shape[1], ids.shape[1], dtype=torch.bool, device=ids.device).tril() | picture[:, None] & picture
+    seen = (
+        torch.ones(ids.shape[1], ids.shape[1], dtype=torch.bool, device=ids.device).tril() | picture[:, None] & picture
+    )
     mask = torch.zeros_like(seen, dtype=embedded.dtype).masked_fill(~seen, torch.finfo(embedded.dtype).min)[None, None]
     masks = {"full_attention": mask, "sliding_attention": mask}
     return model.model(inputs_embeds=embedded, attention_mask=masks, use_cache=False).last_hidden_state

@@ -33,7 +33,7 @@ def build_tokenizer(family: Family, texts: Iterable[str], codes: dict[str, tuple
     backend.normalizer = normaliser
     backend.pre_tokenizer = Whitespace()
     back = [decoders.Replace(word, phrase) for phrase, word in joined.items()]
-    backend.decoder = decoders.Sequence([decoders.WordPiece(cleanup=False), *back])
+    backend.decoder = decoders.Sequence([decoders.WordPiece(cleanup=False), decoders.Fuse(), *back])
     return PreTrainedTokenizerFast(
         tokenizer_object=backend,
         extra_special_tokens=list(family.other_tokens),
