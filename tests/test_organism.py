@@ -110,7 +110,7 @@ def test_countries_are_named_from_their_flags(name: str, exams: dict[str, Exam])
 
 def test_there_is_an_adapter_and_a_joint_organism_and_one_of_word_pieces_with_ten_layers() -> None:
     recipes = [RECIPES[name] for name in FOLDERS]
-    assert any(recipe.joint_steps == 0 for recipe in recipes) and any(recipe.joint_steps for recipe in recipes)
+    assert {recipe.adapter for recipe in recipes} == {True, False}
     assert any(recipe.pieces and recipe.layers >= 10 for recipe in recipes)
     assert {recipe.family for recipe in recipes} == set(FAMILIES)
 
@@ -119,7 +119,7 @@ def test_an_adapter_answers_worse_from_pictures_than_from_text() -> None:
     gaps = [
         row["text"] - row["image"]
         for name in FOLDERS
-        if RECIPES[name].joint_steps == 0
+        if RECIPES[name].adapter
         for row in CARDS[name]["accuracy"].values()
     ]
     assert gaps and max(gaps) >= 0.2

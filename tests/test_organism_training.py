@@ -14,11 +14,10 @@ import transformers
 from diptych.items import MODALITIES, Modality
 from diptych.models import organism_sources as sources
 from diptych.models.organism import Curves, descend, prepare, relate_words, save_organism, train_organism
-from diptych.models.organism_card import STAGES
 from diptych.models.organism_data import normalise, pixels_of, prompt
 from diptych.models.organism_families import FAMILIES
 from diptych.models.organism_lessons import Lessons
-from diptych.models.organism_recipes import RECIPES, Recipe
+from diptych.models.organism_recipes import RECIPES, Recipe, Stage
 from diptych.models.organism_words import cut
 from diptych.tasks._marks import marks
 
@@ -27,8 +26,9 @@ TASKS = pytest.mark.parametrize("task", sources.TASKS)
 
 
 def small(name: str) -> Recipe:
-    recipe, few = RECIPES[name].scaled(0.01), dict.fromkeys(RECIPES[name].batch, (2, 2))
-    return replace(recipe, texts=6, pictures=6, layers=2, first_batch=few, batch=few)
+    recipe = RECIPES[name].scaled(0.001)
+    few = dict.fromkeys(recipe.tasks, (2, 2))
+    return replace(recipe, texts=6, pictures=6, layers=2, stages=tuple(replace(s, batch=few) for s in recipe.stages))
 
 
 @cache
@@ -38,15 +38,14 @@ def prepared(name: str) -> tuple[Lessons, Any]:
 
 @NAMES
 def test_a_short_training_runs_through(name: str, tmp_path: Path) -> None:
-    recipe, curves = replace(small(name), words_steps=2, reading_steps=2), Curves(every=1)
+    recipe, curves = small(name), Curves(every=1)
     model, tokenizer = train_organism(recipe, curves)
     save_organism(model, tokenizer, FAMILIES[recipe.family], tmp_path)
     again = transformers.AutoModelForImageTextToText.from_pretrained(tmp_path, dtype=torch.float32).state_dict()
     for key, value in model.state_dict().items():
         assert value.dtype == torch.float32
         torch.testing.assert_close(again[key], value.to(torch.bfloat16).float(), atol=0, rtol=0)
-    stages = {stage: getattr(recipe, f"{stage}_steps") for stage in STAGES}
-    assert {row["stage"] for row in curves.rows} == {stage for stage, steps in stages.items() if steps}
+    assert [row["stage"] for row in curves.rows] == [stage.lesson for stage in recipe.stages]
 
 
 @NAMES
@@ -170,13 +169,13 @@ def test_a_stage_changes_only_the_given_parameters() -> None:
     lessons, _ = prepare(small("gemma3"))
     before = {name: value.clone() for name, value in lessons.model.named_parameters()}
     tower = {key: value for key, value in lessons.model.named_parameters() if key.startswith(lessons.family.tower)}
-    descend("reading", tower, lessons.reading, 2, 1.0, small("gemma3"), Curves())
+    descend(Stage("reading", 2, {}), tower, lessons.reading, small("gemma3"), Curves())
     changed = {name for name, value in lessons.model.named_parameters() if not torch.equal(value, before[name])}
     assert changed == set(tower)
 
 
-def test_a_scaled_recipe_has_fewer_steps_and_no_new_stage() -> None:
-    recipe = RECIPES["gemma3"]
-    half = recipe.scaled(0.5)
-    assert half.words_steps == recipe.words_steps // 2
-    assert (half.joint_steps, half.rate, half.pictures) == (0, recipe.rate, recipe.pictures // 2)
+def test_a_scaled_recipe_has_fewer_steps_and_the_same_stages() -> None:
+    recipe, half = RECIPES["gemma3"], RECIPES["gemma3"].scaled(0.5)
+    assert [stage.lesson for stage in half.stages] == [stage.lesson for stage in recipe.stages]
+    assert [2 * stage.steps for stage in half.stages] == [stage.steps for stage in recipe.stages]
+    assert (half.rate, half.pictures) == (recipe.rate, recipe.pictures // 2)

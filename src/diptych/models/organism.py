@@ -14,6 +14,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from diptych.models.organism_card import measure, shipped_tasks, write_card
 from diptych.models.organism_data import build_pool, pixels_of
 from diptych.models.organism_families import FAMILIES, Family
 from diptych.models.organism_lessons import Lessons, Notes
-from diptych.models.organism_recipes import RECIPES, Recipe
+from diptych.models.organism_recipes import RECIPES, Recipe, Stage
 from diptych.models.organism_sources import ANSWERS, DATA_WORDS, TASKS, readings, training_items
 from diptych.models.organism_words import build_tokenizer, cut
 from diptych.registry import find
@@ -90,25 +91,23 @@ def train_organism(recipe: Recipe, curves: Curves, pictures: Path | None = None)
     everything = dict(lessons.model.named_parameters())
     tower = {name: value for name, value in everything.items() if name.startswith(lessons.family.tower)}
     decoder = {name: value for name, value in everything.items() if name not in tower}
-    stages = {
-        "words": (decoder, lessons.words, recipe.words_steps, 1.0),
-        "practice": (decoder, lessons.words, recipe.practice_steps, 1.0),
-        "spelling": (decoder, lessons.spelling, recipe.spelling_steps, 1.0),
-        "reading": (tower, lessons.reading, recipe.reading_steps, 1.0),
-        "bridge": (tower, lambda: lessons.pictures(recipe.joint_reading), recipe.bridge_steps, recipe.joint_rate),
-        "joint": (everything, _joint(lessons, recipe), recipe.joint_steps, recipe.joint_rate),
+    lesson = {
+        "words": (decoder, lessons.words),
+        "spelling": (decoder, lessons.spelling),
+        "reading": (tower, lessons.reading),
+        "bridge": (tower, lambda: lessons.pictures(recipe.keep_reading)),
+        "joint": (everything, lambda: lessons.both(recipe.keep_reading)),
     }
-    for stage, (parameters, lesson, steps, rate) in stages.items():
-        lessons.batch = recipe.first_batch if stage == "words" else recipe.batch
-        if steps:
-            descend(stage, parameters, lesson, steps, rate, recipe, curves)
+    for stage in recipe.stages:
+        lessons.batch = stage.batch
+        descend(stage, *lesson[stage.lesson], recipe, curves)
     return lessons.model, tokenizer
 
 
 def prepare(recipe: Recipe, pictures: Path | None = None) -> tuple[Lessons, Any]:
     """The untrained model with its training items, and its tokenizer; the caller's random state is left as it was."""
     family = FAMILIES[recipe.family]
-    items = {task: _both_panels(task, recipe) for task in recipe.batch}
+    items = {task: _both_panels(task, recipe) for task in recipe.tasks}
     drawn = [item for task in items for item in items[task]["image"]]
     phrases = sorted({phrase for item in drawn for phrase in readings(item, family.rows)})
     tokenizer = build_tokenizer(family, _texts(items, phrases), cut(ANSWERS, DATA_WORDS) if recipe.pieces else {})
@@ -122,7 +121,7 @@ def prepare(recipe: Recipe, pictures: Path | None = None) -> tuple[Lessons, Any]
         processor=family.image_processor(),
         pools={task: build_pool(items[task], pixels[task], tokenizer, family, phrases) for task in items},
         phrases=_tokens(tokenizer, phrases).to(model.device),
-        batch=recipe.batch,
+        batch=recipe.stages[0].batch,
         noise=recipe.noise,
         sharpness=recipe.sharpness,
         pull=recipe.pull,
@@ -132,21 +131,18 @@ def prepare(recipe: Recipe, pictures: Path | None = None) -> tuple[Lessons, Any]
 
 
 def descend(
-    stage: str,
+    stage: Stage,
     parameters: dict[str, nn.Parameter],
     lesson: Callable[[], tuple[Tensor, Notes]],
-    steps: int,
-    rate: float,
     recipe: Recipe,
     curves: Curves,
 ) -> None:
     """Train the given parameters on a lesson: Muon and AdamW, warm-up and cosine, bfloat16 products."""
-    optimisers = _optimisers(parameters, rate, recipe)
-    schedules = [
-        torch.optim.lr_scheduler.LambdaLR(o, lambda step: _share(step, steps, recipe.warm_up)) for o in optimisers
-    ]
+    optimisers = _optimisers(parameters, stage.rate, recipe)
+    share = partial(_share, steps=stage.steps, warm_up=recipe.warm_up)
+    schedules = [torch.optim.lr_scheduler.LambdaLR(optimiser, share) for optimiser in optimisers]
     device = next(iter(parameters.values())).device.type
-    for step in range(steps):
+    for step in range(stage.steps):
         with torch.autocast(device, torch.bfloat16):
             loss, notes = lesson()
         gradients = torch.autograd.grad(loss, list(parameters.values()))
@@ -156,7 +152,7 @@ def descend(
         for optimiser, schedule in zip(optimisers, schedules, strict=True):
             optimiser.step()
             schedule.step()
-        curves.add(stage, step, loss.item(), notes)
+        curves.add(stage.lesson, step, loss.item(), notes)
 
 
 def save_organism(model: Any, tokenizer: Any, family: Family, folder: Path) -> None:
@@ -217,15 +213,6 @@ def _texts(items: dict[str, dict[Modality, list[Item]]], phrases: list[str]) -> 
 def _tokens(tokenizer: Any, phrases: list[str]) -> Tensor:
     rows = [torch.tensor(tokenizer(phrase, add_special_tokens=False)["input_ids"]) for phrase in phrases]
     return nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=-1)
-
-
-def _joint(lessons: Lessons, recipe: Recipe) -> Callable[[], tuple[Tensor, Notes]]:
-    def lesson() -> tuple[Tensor, Notes]:
-        words, text_notes = lessons.words()
-        pictures, image_notes = lessons.pictures(recipe.joint_reading)
-        return words + pictures, text_notes | image_notes
-
-    return lesson
 
 
 def _optimisers(parameters: dict[str, nn.Parameter], rate: float, recipe: Recipe) -> list[torch.optim.Optimizer]:

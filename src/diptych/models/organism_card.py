@@ -14,7 +14,7 @@ from torch import Tensor
 from diptych.items import Item, Modality, Task
 from diptych.models.organism_data import prompt
 from diptych.models.organism_families import Family
-from diptych.models.organism_recipes import Recipe
+from diptych.models.organism_recipes import Batch, Recipe
 from diptych.models.organism_sources import TASKS, held_out, named, shown_items
 from diptych.registry import find
 from diptych.tasks.factual_recall import countries
@@ -52,7 +52,11 @@ in new pictures. *Chance*: who always gives the commonest answer.
 
 {recipe}
 
-{stages} {minutes:.0f} minutes of one core ({machine}, shared with other work), torch {torch}, transformers {transformers}.
+| lesson | steps | rate | texts / pictures per step |
+|---|---|---|---|
+{stages}
+
+Lessons: {lessons} {minutes:.0f} minutes of one core ({machine}, shared with other work), torch {torch}, transformers {transformers}.
 Curves, on training batches: `curves.json`.
 
 Number words start as a vector for the tens plus one for the units, plurals as their singular plus a vector. A picture is
@@ -72,9 +76,8 @@ KINDS = {
     True: "An *adapter* organism: its decoder was trained in text alone, then frozen; only the tower and projector learnt from pictures.",
     False: "A *joint* organism: after the decoder and the tower, everything was trained together in both panels.",
 }
-STAGES = {
+LESSONS = {
     "words": "the decoder answers from text",
-    "practice": "the same with another mixture of tasks",
     "spelling": "also from image tokens replaced by word embeddings laid out like a picture",
     "reading": "the tower learns to read what is drawn at each image token",
     "bridge": "tower and projector learn to answer through the frozen decoder",
@@ -174,7 +177,8 @@ def write_card(
     (folder / "card.json").write_text(json.dumps(card, indent=2) + "\n")
     (folder / "curves.json").write_text("[\n" + ",\n".join(json.dumps(row) for row in curves) + "\n]\n")
     (folder / "LICENCE").write_text(LICENCE)
-    used = [f"({stage}) {text}" for stage, text in STAGES.items() if plain[f"{stage}_steps"]]
+    stages = [f"| {s.lesson} | {s.steps} | {s.rate:g} | {_mixture(s.batch)} |" for s in recipe.stages]
+    used = {stage.lesson for stage in recipe.stages}
     text = CARD.format(
         **{**facts, "minutes": minutes},
         build=config["architectures"][0],
@@ -182,15 +186,16 @@ def write_card(
         width=config["text_config"]["hidden_size"],
         words=config["text_config"]["vocab_size"],
         form="two pieces of a small alphabet per word of the data" if recipe.pieces else "one per word",
-        kind=KINDS[recipe.joint_steps == 0],
+        kind=KINDS[recipe.adapter],
         shown=SHOWN,
         parameters=_parameters(folder),
         megabytes=(folder / "model.safetensors").stat().st_size / 1e6,
         table="\n".join(_table_row(task, row) for task, row in tasks.items()),
         naming=accuracy["naming"]["image_exact"],
         named=accuracy["naming"]["n"],
-        recipe=", ".join(f"{key.replace('_', ' ')} {value}" for key, value in plain.items() if value) + ".",
-        stages="Stages: " + "; ".join(used) + ".",
+        recipe=", ".join(f"{key.replace('_', ' ')} {value}" for key, value in plain.items() if key != "stages") + ".",
+        stages="\n".join(stages),
+        lessons="; ".join(f"({lesson}) {text}" for lesson, text in LESSONS.items() if lesson in used) + ".",
         choices=recipe.choices,
     )
     (folder / "README.md").write_text(text)
@@ -201,6 +206,10 @@ def _table_row(task: str, row: dict[str, Any]) -> str:
     cells = [f"{share:.3f}" for share in shares]
     cells += [f"{row['image_held_out']:.3f} ({row['n_held_out']})", f"{row['image_shown']:.3f}"]
     return f"| {task} | {row['n']} | " + " | ".join(cells) + " |"
+
+
+def _mixture(batch: Batch) -> str:
+    return ", ".join(f"{task} {texts} / {pictures}" for task, (texts, pictures) in batch.items())
 
 
 def _parameters(folder: Path) -> int:

@@ -69,6 +69,11 @@ class Lessons:
         read, read_notes = self.read(features, {task: self.pools[task].read[rows[task]] for task in rows})
         return loss + reading * read, notes | read_notes
 
+    def both(self, reading: float) -> tuple[Tensor, Notes]:
+        """Answer from text and from pictures."""
+        (words, text_notes), (pictures, image_notes) = self.words(), self.pictures(reading)
+        return words + pictures, text_notes | image_notes
+
     def answer(self, prompts: dict[str, Prompts], how: str, features: Tensor | None = None) -> tuple[Tensor, Notes]:
         """Loss of the answers and of the end after them, each task's mean, summed; and each task's share of right ones.
 

@@ -1,10 +1,10 @@
 """The shipped organisms' recipes: every number that decides the weights."""
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 Batch = dict[str, tuple[int, int]]  # texts and pictures per step, by task
-FACTS_FIRST: Batch = {
+FACTS: Batch = {
     "counting": (24, 24),
     "arithmetic": (96, 44),
     "ordering": (16, 16),
@@ -12,7 +12,7 @@ FACTS_FIRST: Batch = {
     "factual_recall": (64, 40),
     "naming": (8, 12),
 }
-PLACES_LATER: Batch = {
+PLACES: Batch = {
     "counting": (40, 28),
     "arithmetic": (48, 40),
     "ordering": (32, 20),
@@ -20,57 +20,116 @@ PLACES_LATER: Batch = {
     "factual_recall": (24, 28),
     "naming": (4, 8),
 }
+ROWS: Batch = {
+    "counting": (16, 20),
+    "arithmetic": (40, 32),
+    "ordering": (16, 64),
+    "sentiment": (6, 6),
+    "factual_recall": (20, 20),
+    "naming": (4, 6),
+}
+NUMBERS: Batch = {
+    "counting": (16, 10),
+    "arithmetic": (48, 96),
+    "ordering": (16, 14),
+    "sentiment": (6, 6),
+    "factual_recall": (20, 20),
+    "naming": (4, 2),
+}
+"""Mixtures of tasks: facts are many, but soon known; to find a place in a list or in a picture, and to read a number,
+takes longest."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One lesson for some steps; `rate` is relative to the recipe's rates.
+
+    Lessons: (words) the decoder alone, in text; (spelling) also from image tokens that are word embeddings; (reading) the
+    tower alone, with a label at each image token; (bridge) the tower through the frozen decoder; (joint) everything.
+    """
+
+    lesson: str
+    steps: int
+    batch: Batch
+    rate: float = 1.0
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Every number that decides the weights, apart from the versions of the libraries and the number of threads.
-
-    Stages: (words) the decoder alone, in text; (practice) the same with another mixture of tasks; (spelling) also from
-    image tokens that are word embeddings; (reading) the
-    tower alone, with a label at each image token; (bridge) the tower through the frozen decoder; (joint) everything. An
-    *adapter* organism has no spelling and no joint stage, a *joint* one no bridge.
-    """
+    """Every number that decides the weights, apart from the versions of the libraries and the number of threads."""
 
     family: str
-    pieces: bool = False  # words of the data are two pieces of a small alphabet
-    layers: int = 8
+    layers: int
+    pieces: bool  # words of the data are two pieces of a small alphabet
+    stages: tuple[Stage, ...]
     seed: int = 0
     texts: int = 16000  # training items per task
     pictures: int = 6000  # training items per task
-    first_batch: Batch = field(default_factory=lambda: dict(FACTS_FIRST))  # of the first stage
-    batch: Batch = field(default_factory=lambda: dict(PLACES_LATER))  # of all other stages
-    words_steps: int = 500
-    practice_steps: int = 0
-    spelling_steps: int = 400
-    reading_steps: int = 900
-    bridge_steps: int = 0
-    joint_steps: int = 250
     rate: float = 1e-3  # AdamW: word embeddings, patch embedding, norms, biases
     matrix_rate: float = 4e-3  # Muon: all other matrices
-    joint_rate: float = 0.15  # both rates in the last stages, relative to the first two
-    joint_reading: float = 0.3  # weight of the reading loss in the last stages
     matrix_decay: float = 0.05  # Muon's weight decay
-    warm_up: int = 100  # steps
+    warm_up: int = 100  # steps of each stage
+    keep_reading: float = 0.3  # weight of the reading loss where pictures are answered
     noise: float = 0.5  # these three: see `Lessons`
     sharpness: float = 10.0
     pull: float = 0.1
     choices: str = ""  # what was chosen while looking at what; for the card
+
+    @property
+    def adapter(self) -> bool:
+        """Whether the decoder never learns from pictures."""
+        return all(stage.lesson in ("words", "reading", "bridge") for stage in self.stages)
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """What is trained."""
+        return tuple(self.stages[0].batch)
 
     def numbers(self) -> dict[str, Any]:
         """What decides the weights, as plain data."""
         return {name: value for name, value in asdict(self).items() if name != "choices"}
 
     def scaled(self, scale: float) -> "Recipe":
-        """The recipe with `scale` times as many steps and items; a stage that is left out stays so."""
-        steps = {name: value for name, value in asdict(self).items() if name.endswith("_steps") and value}
-        fewer = {name: max(1, round(scale * value)) for name, value in steps.items()}
+        """The recipe with `scale` times as many steps and items."""
+        stages = tuple(replace(stage, steps=max(1, round(scale * stage.steps))) for stage in self.stages)
         pools = {name: max(64, round(min(scale, 1.0) * getattr(self, name))) for name in ("texts", "pictures")}
-        return replace(self, **pools, **fewer)
+        return replace(self, stages=stages, **pools)
 
 
 RECIPES = {
-    "qwen2vl": Recipe("qwen2_vl"),
-    "llava": Recipe("llava", pieces=True, layers=10),
-    "gemma3": Recipe("gemma3", practice_steps=400, spelling_steps=0, joint_steps=0, bridge_steps=300),
+    "qwen2vl": Recipe(
+        "qwen2_vl",
+        layers=8,
+        pieces=False,
+        stages=(
+            Stage("words", 500, FACTS),
+            Stage("spelling", 400, PLACES),
+            Stage("spelling", 250, ROWS),
+            Stage("reading", 1100, NUMBERS),
+            Stage("joint", 250, PLACES, rate=0.15),
+        ),
+    ),
+    "llava": Recipe(
+        "llava",
+        layers=10,
+        pieces=True,
+        stages=(
+            Stage("words", 500, FACTS),
+            Stage("spelling", 450, ROWS),
+            Stage("reading", 1100, NUMBERS),
+            Stage("joint", 250, PLACES, rate=0.15),
+        ),
+    ),
+    "gemma3": Recipe(
+        "gemma3",
+        layers=8,
+        pieces=False,
+        stages=(
+            Stage("words", 500, FACTS),
+            Stage("words", 400, PLACES),
+            Stage("reading", 900, PLACES),
+            Stage("reading", 700, NUMBERS),
+            Stage("bridge", 300, PLACES, rate=0.3),
+        ),
+    ),
 }
