@@ -99,7 +99,7 @@ def train_organism(recipe: Recipe, curves: Curves, pictures: Path | None = None)
         "joint": (everything, lambda: lessons.both(recipe.keep_reading)),
     }
     for stage in recipe.stages:
-        lessons.batch = stage.batch
+        lessons.batch, lessons.blur = stage.batch, stage.blur
         descend(stage, *lesson[stage.lesson], recipe, curves)
     return lessons.model, tokenizer
 

@@ -21,6 +21,7 @@ class Lessons:
     `phrases`: tokens of each phrase that an image token may read, padded with -1. `batch`: texts and pictures per step,
     by task. `noise`: added to image tokens that are spelled out, relative to the spread of word embeddings. `sharpness`:
     of the softmax over distances by which the tower learns to read; `pull`: weight of the distance itself.
+    `blur`: like `noise`, for the words of a text; it keeps sums from being learnt by heart.
     """
 
     model: Any
@@ -33,6 +34,7 @@ class Lessons:
     sharpness: float
     pull: float
     generator: torch.Generator
+    blur: float = 0.0
     device: str = field(init=False)
     shelves: list[list[str]] = field(init=False)
 
@@ -82,6 +84,9 @@ class Lessons:
         joined = join(list(prompts.values()), self.model.config.get_text_config().pad_token_id)
         ids, asked = joined.ids.to(self.device), joined.asked.to(self.device)
         embedded = self.model.get_input_embeddings()(ids)
+        if features is None and self.blur:
+            spread = self.blur * embedded.detach().std()
+            embedded = embedded + spread * torch.randn(embedded.shape, generator=self.generator).to(self.device)
         if features is not None:
             places = (ids == self.model.config.image_token_id)[..., None]
             embedded = embedded.masked_scatter(places, features.to(embedded.dtype))

@@ -36,13 +36,45 @@ NUMBERS: Batch = {
     "factual_recall": (20, 20),
     "naming": (4, 2),
 }
+SUMS: Batch = {
+    "counting": (8, 12),
+    "arithmetic": (192, 72),
+    "ordering": (8, 32),
+    "sentiment": (4, 4),
+    "factual_recall": (12, 12),
+    "naming": (2, 2),
+}
+MIXED: Batch = {
+    "counting": (12, 12),
+    "arithmetic": (128, 88),
+    "ordering": (8, 32),
+    "sentiment": (4, 4),
+    "factual_recall": (14, 10),
+    "naming": (2, 2),
+}
+EARLY: Batch = {
+    "counting": (40, 28),
+    "arithmetic": (80, 40),
+    "ordering": (32, 20),
+    "sentiment": (8, 8),
+    "factual_recall": (44, 28),
+    "naming": (8, 8),
+}
+EVEN: Batch = {
+    "counting": (28, 28),
+    "arithmetic": (40, 32),
+    "ordering": (28, 56),
+    "sentiment": (6, 6),
+    "factual_recall": (20, 20),
+    "naming": (4, 6),
+}
 """Mixtures of tasks: facts are many, but soon known; to find a place in a list or in a picture, and to read a number,
 takes longest."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One lesson for some steps; `rate` is relative to the recipe's rates.
+    """One lesson for some steps; `rate` is relative to the recipe's rates, `blur` is of `Lessons`.
 
     Lessons: (words) the decoder alone, in text; (spelling) also from image tokens that are word embeddings; (reading) the
     tower alone, with a label at each image token; (bridge) the tower through the frozen decoder; (joint) everything.
@@ -52,6 +84,7 @@ class Stage:
     steps: int
     batch: Batch
     rate: float = 1.0
+    blur: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -105,8 +138,11 @@ RECIPES = {
             Stage("words", 500, FACTS),
             Stage("spelling", 400, PLACES),
             Stage("spelling", 250, ROWS),
-            Stage("reading", 1100, NUMBERS),
+            Stage("reading", 900, PLACES),
+            Stage("reading", 400, NUMBERS),
             Stage("joint", 250, PLACES, rate=0.15),
+            Stage("spelling", 330, MIXED, blur=0.4),
+            Stage("joint", 150, PLACES, rate=0.15),
         ),
     ),
     "llava": Recipe(
@@ -114,10 +150,10 @@ RECIPES = {
         layers=10,
         pieces=True,
         stages=(
-            Stage("words", 500, FACTS),
-            Stage("spelling", 450, ROWS),
-            Stage("reading", 1100, NUMBERS),
-            Stage("joint", 250, PLACES, rate=0.15),
+            Stage("words", 400, EARLY),
+            Stage("spelling", 350, EVEN),
+            Stage("reading", 700, NUMBERS),
+            Stage("joint", 180, EVEN, rate=0.2),
         ),
     ),
     "gemma3": Recipe(
@@ -130,6 +166,8 @@ RECIPES = {
             Stage("reading", 900, PLACES),
             Stage("reading", 700, NUMBERS),
             Stage("bridge", 300, PLACES, rate=0.3),
+            Stage("words", 400, SUMS, blur=0.4),
+            Stage("bridge", 400, SUMS, rate=0.6),
         ),
     ),
 }
