@@ -108,11 +108,10 @@ def test_countries_are_named_from_their_flags(name: str, exams: dict[str, Exam])
     assert exams[name].marks(items, "image", [item.answer for item in items])["exact"] >= promised - 0.3
 
 
-def test_there_is_an_adapter_and_a_joint_organism_and_one_of_word_pieces_with_ten_layers() -> None:
+def test_there_is_an_adapter_and_a_joint_organism_in_families_of_their_own() -> None:
     recipes = [RECIPES[name] for name in FOLDERS]
     assert {recipe.adapter for recipe in recipes} == {True, False}
-    assert any(recipe.pieces and recipe.layers >= 10 for recipe in recipes)
-    assert {recipe.family for recipe in recipes} == set(FAMILIES)
+    assert len({recipe.family for recipe in recipes}) == len(recipes)
 
 
 def test_an_adapter_answers_worse_from_pictures_than_from_text() -> None:

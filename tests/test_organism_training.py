@@ -53,7 +53,7 @@ def test_the_batched_tower_equals_hugging_face(name: str) -> None:
     lessons, _ = prepared(name)
     items = sources.training_items("ordering", "image", 2, seed=5)
     seen = lessons.see(torch.stack([pixels_of(item) for item in items]))
-    inputs = lessons.processor(images=[item.image.open() for item in items if item.image], return_tensors="pt")
+    inputs = lessons.processor(images=[item.pictures[0].open() for item in items], return_tensors="pt")
     given = {key: inputs[key] for key in ("pixel_values", "image_grid_thw", "image_sizes") if key in inputs}
     features = lessons.model.model.get_image_features(**given).pooler_output
     expected = torch.cat(list(features)).unflatten(0, (2, -1)) if not isinstance(features, torch.Tensor) else features
@@ -68,7 +68,7 @@ def test_a_lesson_predicts_what_hugging_face_predicts(name: str) -> None:
     asking = prompt(tokenizer, lessons.family, item, "image")
     wanted = torch.tensor([*tokenizer(item.answer, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id])
     ids = torch.tensor([asking + wanted.tolist()])
-    picture = dict(lessons.processor(images=[item.image.open()], return_tensors="pt"))  # type: ignore[union-attr]
+    picture = dict(lessons.processor(images=[item.pictures[0].open()], return_tensors="pt"))
     picture.pop("num_crops", None)
     kinds = {lessons.family.token_types: (ids == lessons.model.config.image_token_id).long()}
     logits = lessons.model(input_ids=ids, **(kinds if lessons.family.token_types else {}), **picture).logits[0]
@@ -92,7 +92,7 @@ def test_a_batch_of_several_tasks_has_the_losses_of_its_tasks(name: str) -> None
 def test_pixels_of_the_pool_are_those_of_the_processor(name: str) -> None:
     lessons, _ = prepared(name)
     item = sources.training_items("factual_recall", "image", 6, seed=0)[1]
-    expected = lessons.processor(images=[item.image.open()], return_tensors="pt")["pixel_values"]  # type: ignore[union-attr]
+    expected = lessons.processor(images=[item.pictures[0].open()], return_tensors="pt")["pixel_values"]
     seen = normalise(lessons.pools["factual_recall"].pixels[1:2], lessons.processor)
     assert abs(float(seen.mean() - expected.mean())) < 1e-5
     if (
@@ -130,7 +130,7 @@ def test_image_tokens_read_what_is_drawn(task: str) -> None:
 
 def test_the_same_data_is_drawn_anew() -> None:
     items = [item for item in sources.training_items("factual_recall", "image", 400, seed=0) if item.cluster == "fr"]
-    assert len({item.image.digest() for item in items if item.image}) == len(items) > 1
+    assert len({item.pictures[0].digest() for item in items}) == len(items) > 1
 
 
 def test_a_naming_item_asks_for_what_its_text_says() -> None:
@@ -172,6 +172,20 @@ def test_a_stage_changes_only_the_given_parameters() -> None:
     descend(Stage("reading", 2, {}), tower, lessons.reading, small("gemma3"), Curves())
     changed = {name for name, value in lessons.model.named_parameters() if not torch.equal(value, before[name])}
     assert changed == set(tower)
+
+
+def test_there_is_a_recipe_for_each_family_and_one_of_word_pieces_with_ten_layers() -> None:
+    assert {recipe.family for recipe in RECIPES.values()} == set(FAMILIES)
+    assert any(recipe.pieces and recipe.layers >= 10 for recipe in RECIPES.values())
+
+
+def test_blurred_words_change_the_loss_of_a_text() -> None:
+    lessons, _ = prepare(small("gemma3"))
+    asked = {"arithmetic": lessons.pools["arithmetic"].text[torch.tensor([0, 1])]}
+    plain, again = (lessons.answer(asked, "text")[0] for _ in range(2))
+    lessons.blur = 0.4
+    torch.testing.assert_close(plain, again)
+    assert not torch.isclose(lessons.answer(asked, "text")[0], plain)
 
 
 def test_a_scaled_recipe_has_fewer_steps_and_the_same_stages() -> None:

@@ -118,8 +118,7 @@ class Exam:
         ids = torch.tensor([tokens])
         if modality == "text":
             return self.model(input_ids=ids).logits[0]
-        assert item.image is not None
-        picture = dict(self.processor(images=[item.image.open()], return_tensors="pt"))
+        picture = dict(self.processor(images=[item.pictures[0].open()], return_tensors="pt"))
         picture.pop("num_crops", None)
         kinds = (ids == self.model.config.image_token_id).long()
         types = {self.family.token_types: kinds} if self.family.token_types else {}

@@ -71,8 +71,7 @@ def build_pool(
 
 def pixels_of(item: Item) -> UInt8[Tensor, "channel row column"]:
     """The picture as every family's image processor has it before normalisation."""
-    assert item.image is not None
-    small = item.image.open().resize((PIXELS, PIXELS), Image.Resampling(BICUBIC))
+    small = item.pictures[0].open().resize((PIXELS, PIXELS), Image.Resampling(BICUBIC))
     return torch.from_numpy(np.asarray(small).transpose(2, 0, 1).copy())
 
 

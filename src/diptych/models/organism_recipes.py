@@ -142,7 +142,7 @@ RECIPES = {
             Stage("reading", 400, NUMBERS),
             Stage("joint", 250, PLACES, rate=0.15),
             Stage("spelling", 330, MIXED, blur=0.4),
-            Stage("joint", 150, PLACES, rate=0.15),
+            Stage("joint", 170, EARLY, rate=0.25),
         ),
     ),
     "llava": Recipe(
@@ -167,7 +167,8 @@ RECIPES = {
             Stage("reading", 700, NUMBERS),
             Stage("bridge", 300, PLACES, rate=0.3),
             Stage("words", 400, SUMS, blur=0.4),
-            Stage("bridge", 400, SUMS, rate=0.6),
+            Stage("words", 150, EARLY, rate=0.3),
+            Stage("bridge", 320, SUMS, rate=0.6),
         ),
     ),
 }
