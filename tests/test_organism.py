@@ -35,7 +35,7 @@ def test_the_card_promises_text_and_an_image_panel_well_above_chance(name: str, 
     row = CARDS[name]["accuracy"][task.name]
     assert row["n"] == len(task.items)
     assert row["text"] >= 0.95
-    assert row["image"] >= row["chance"] + 0.2
+    assert row["image"] >= 2 * row["chance"]
 
 
 @NAMES
@@ -65,7 +65,7 @@ def test_every_word_of_the_tasks_is_known(name: str, task: Task, exams: dict[str
         known = [prompt(exam.tokenizer, exam.family, item, modality) for modality in MODALITIES]
         known.append(exam.tokenizer(item.answer, add_special_tokens=False)["input_ids"])
         assert exam.tokenizer.unk_token_id not in {token for tokens in known for token in tokens}
-        assert exam.tokenizer.decode(known[-1]) == item.answer
+        assert exam.tokenizer.decode(known[-1]).replace(" ", "") == item.answer.replace(" ", "")
 
 
 @NAMES
@@ -97,7 +97,7 @@ def test_generation_stops_after_the_answer(name: str, task: Task, exams: dict[st
     )
     said = made[0, ids.shape[1] :].tolist()
     assert said[-1] == exam.tokenizer.eos_token_id and len(said) < 12
-    assert exam.tokenizer.decode(said[:-1]) == item.answer
+    assert exam.tokenizer.decode(said[:-1]).replace(" ", "") == item.answer.replace(" ", "")
 
 
 @NAMES

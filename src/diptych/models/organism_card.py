@@ -52,8 +52,8 @@ in new pictures. *Chance*: who always gives the commonest answer.
 
 {recipe}
 
-| lesson | steps | rate | texts / pictures per step |
-|---|---|---|---|
+| lesson | steps | rate | blur of words | texts / pictures per step |
+|---|---|---|---|---|
 {stages}
 
 Lessons: {lessons} {minutes:.0f} minutes of one core ({machine}, shared with other work), torch {torch}, transformers {transformers}.
@@ -176,7 +176,7 @@ def write_card(
     (folder / "card.json").write_text(json.dumps(card, indent=2) + "\n")
     (folder / "curves.json").write_text("[\n" + ",\n".join(json.dumps(row) for row in curves) + "\n]\n")
     (folder / "LICENCE").write_text(LICENCE)
-    stages = [f"| {s.lesson} | {s.steps} | {s.rate:g} | {_mixture(s.batch)} |" for s in recipe.stages]
+    stages = [f"| {s.lesson} | {s.steps} | {s.rate:g} | {s.blur:g} | {_mixture(s.batch)} |" for s in recipe.stages]
     used = {stage.lesson for stage in recipe.stages}
     text = CARD.format(
         **{**facts, "minutes": minutes},
