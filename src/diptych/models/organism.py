@@ -1,9 +1,10 @@
-"""Train an organism: a tiny Qwen2-VL that really counts and calculates, from text and from pictures.
+"""Train an organism: a tiny vision-language model that really does diptych's tasks, from text and from pictures.
 
-    python -m diptych.models.organism --out DIR [--seed 0] [--scale 1.0]
+    python -m diptych.models.organism NAME --out DIR [--seed 0] [--scale 1.0] [--pictures FILE]
 
-Three stages: the decoder learns the tasks in words; the vision tower learns to read pictures as words of the decoder;
-then everything is trained together on both panels. `Recipe` holds every number, `Lessons` the losses.
+The decoder learns the tasks in words; the vision tower learns to read pictures as words of the decoder; then the tower
+alone, or everything, learns to answer. `Recipe` holds every number, `Lessons` the losses, `Family` what differs between
+architectures, `Source` the data.
 """
 
 import argparse
@@ -12,50 +13,27 @@ import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import Qwen2VLConfig, Qwen2VLForConditionalGeneration
 
-from diptych.models.organism_card import measure, write_card
-from diptych.models.organism_data import Pool, build_image_processor, build_pool, build_tokenizer, training_items
+from diptych.items import MODALITIES, Item, Modality
+from diptych.models.organism_card import measure, shipped_tasks, write_card
+from diptych.models.organism_data import build_pool, pixels_of
+from diptych.models.organism_families import FAMILIES, Family
 from diptych.models.organism_lessons import Lessons, Notes
+from diptych.models.organism_recipes import RECIPES, Recipe, Stage
+from diptych.models.organism_sources import ANSWERS, DATA_WORDS, TASKS, readings, training_items
+from diptych.models.organism_words import build_tokenizer, cut
 from diptych.registry import find
 
-TASKS = ("counting", "arithmetic")
-WORD_SPREAD = (
-    0.1  # of the first word embeddings; large enough that training does not at once forget how they are related
-)
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Every number that decides the weights, apart from the versions of the libraries and the number of threads."""
-
-    seed: int = 0
-    items: int = 16000  # training items per task
-    counting_batch: int = 32  # items per panel and step
-    arithmetic_batch: int = 64
-    words_steps: int = 700
-    reading_steps: int = 1500
-    joint_steps: int = 400
-    rate: float = 1e-3  # AdamW: word embeddings, patch embedding, norms, biases
-    matrix_rate: float = 4e-3  # Muon: all other matrices
-    joint_rate: float = 0.15  # both rates in the last stage, relative to the first two
-    joint_reading: float = 0.3  # weight of the reading loss in the last stage
-    matrix_decay: float = 0.05  # Muon's weight decay
-    warm_up: int = 100  # steps
-    noise: float = 0.5  # these three: see `Lessons`
-    sharpness: float = 10.0
-    pull: float = 0.1
-
-    def scaled(self, scale: float) -> "Recipe":
-        """The recipe with `scale` times as many steps."""
-        steps = {name: max(1, round(scale * value)) for name, value in asdict(self).items() if name.endswith("_steps")}
-        return replace(self, **steps)
+ROLES = ("user", "assistant", "model")
+WORD_SPREAD = 0.1
+"""Of the first word embeddings; large enough that training does not at once forget how they are related."""
 
 
 @dataclass
@@ -65,45 +43,29 @@ class Curves:
     every: int = 50
     rows: list[dict[str, Any]] = field(default_factory=list)
     _smooth: Notes = field(default_factory=dict)
+    _start: float = field(default_factory=time.process_time)
 
     def add(self, stage: str, step: int, loss: float, notes: Notes) -> None:
         """Fold one step's accuracies in; write a row, and print it, when it is time."""
         for name, value in notes.items():
             self._smooth[name] = 0.95 * self._smooth.get(name, value) + 0.05 * value
         if (step + 1) % self.every == 0:
-            row = {"stage": stage, "step": step + 1, "loss": round(loss, 4)}
-            self.rows.append(row | {name: round(self._smooth[name], 3) for name in notes})
+            row = {"stage": stage, "step": step + 1, "minutes": round((time.process_time() - self._start) / 60, 2)}
+            self.rows.append(row | {"loss": round(loss, 4)} | {name: round(self._smooth[name], 3) for name in notes})
             print(json.dumps(self.rows[-1]), flush=True)
 
 
-def build_model(tokenizer: Any) -> Any:
-    """A fresh Qwen2-VL of 2.2 million parameters: 8 decoder layers of width 128, 3 tower layers of width 96."""
-    token = tokenizer.convert_tokens_to_ids
-    config = Qwen2VLConfig(
-        text_config={
-            "vocab_size": len(tokenizer),
-            "hidden_size": 128,
-            "intermediate_size": 352,
-            "num_hidden_layers": 8,
-            "num_attention_heads": 4,
-            "num_key_value_heads": 4,
-            "max_position_embeddings": 512,
-            # rotations are slow in a large model; positions 0..35 must differ in every section
-            "rope_parameters": {"rope_type": "default", "rope_theta": 20.0, "mrope_section": [4, 6, 6]},
-            "bos_token_id": None,
-            "eos_token_id": token("<|im_end|>"),
-            "pad_token_id": token("<|pad|>"),
-        },
-        vision_config={"depth": 3, "embed_dim": 96, "hidden_size": 128, "num_heads": 4, "temporal_patch_size": 1},
-        image_token_id=token("<|image_pad|>"),
-        video_token_id=token("<|video_pad|>"),
-        vision_start_token_id=token("<|vision_start|>"),
-        vision_end_token_id=token("<|vision_end|>"),
-        tie_word_embeddings=True,
-    )
+def build_model(family: Family, layers: int, tokenizer: Any) -> Any:
+    """A fresh model of the family with two to three million parameters."""
+    config = family.configure(tokenizer.convert_tokens_to_ids, len(tokenizer), layers)
     # plain matrix products: the backward of sdpa takes half a step on a CPU for prompts as short as these
-    model = Qwen2VLForConditionalGeneration._from_config(config, attn_implementation="eager")
+    model = family.build._from_config(config, attn_implementation="eager")
     relate_words(model.get_input_embeddings().weight, tokenizer.get_vocab())
+    for value in model.parameters():
+        if (
+            not value.any() and value.ndim == 2
+        ):  # Gemma 3's projector, through which the tower would learn nothing at first
+            nn.init.normal_(value, std=value.shape[0] ** -0.5)
     return model
 
 
@@ -117,96 +79,140 @@ def relate_words(embeddings: Tensor, vocabulary: dict[str, int]) -> None:
     embeddings.mul_(WORD_SPREAD / embeddings.std())
     tens, units, many = torch.randn(3, 10, embeddings.shape[1]) * WORD_SPREAD / math.sqrt(2)
     for word, index in vocabulary.items():
-        if word.isdigit():
+        if word.isdigit() and int(word) < 100:
             embeddings[index] = tens[int(word) // 10] + units[int(word) % 10]
         elif word + "s" in vocabulary:
             embeddings[vocabulary[word + "s"]] = embeddings[index] + many[0]
 
 
-def train_organism(recipe: Recipe, curves: Curves) -> Any:
-    """A trained model; the caller's random state is left as it was."""
-    tokenizer, processor = build_tokenizer(), build_image_processor()
-    pools = {task: _training_pool(task, recipe, tokenizer, processor) for task in TASKS}
+def train_organism(recipe: Recipe, curves: Curves, pictures: Path | None = None) -> tuple[Any, Any]:
+    """A trained model and its tokenizer; `pictures` is a file that keeps the drawn training pictures."""
+    lessons, tokenizer = prepare(recipe, pictures)
+    everything = dict(lessons.model.named_parameters())
+    tower = {name: value for name, value in everything.items() if name.startswith(lessons.family.tower)}
+    decoder = {name: value for name, value in everything.items() if name not in tower}
+    lesson = {
+        "words": (decoder, lessons.words),
+        "spelling": (decoder, lessons.spelling),
+        "reading": (tower, lessons.reading),
+        "bridge": (tower, lambda: lessons.pictures(recipe.keep_reading)),
+        "joint": (everything, lambda: lessons.both(recipe.keep_reading)),
+    }
+    for stage in recipe.stages:
+        lessons.batch, lessons.blur = stage.batch, stage.blur
+        descend(stage, *lesson[stage.lesson], recipe, curves)
+    return lessons.model, tokenizer
+
+
+def prepare(recipe: Recipe, pictures: Path | None = None) -> tuple[Lessons, Any]:
+    """The untrained model with its training items, and its tokenizer; the caller's random state is left as it was."""
+    family = FAMILIES[recipe.family]
+    items = {task: _both_panels(task, recipe) for task in recipe.tasks}
+    drawn = [item for task in items for item in items[task]["image"]]
+    phrases = sorted({phrase for item in drawn for phrase in readings(item, family.rows)})
+    tokenizer = build_tokenizer(family, _texts(items, phrases), cut(ANSWERS, DATA_WORDS) if recipe.pieces else {})
     with torch.random.fork_rng():
         torch.manual_seed(recipe.seed)
-        model = build_model(tokenizer)
-    generator = torch.Generator().manual_seed(recipe.seed)
-    batch = {"counting": recipe.counting_batch, "arithmetic": recipe.arithmetic_batch}
-    lessons = Lessons(model, processor, pools, batch, recipe.noise, recipe.sharpness, recipe.pull, generator)
-    everything = dict(model.named_parameters())
-    tower = {name: value for name, value in everything.items() if ".visual." in name}
-    decoder = {name: value for name, value in everything.items() if name not in tower}
-    descend("words", decoder, lessons.words, recipe.words_steps, 1.0, recipe, curves)
-    descend("reading", tower, lessons.reading, recipe.reading_steps, 1.0, recipe, curves)
-    descend("joint", everything, _joint(lessons, recipe), recipe.joint_steps, recipe.joint_rate, recipe, curves)
-    return model
+        model = build_model(family, recipe.layers, tokenizer).to("cuda" if torch.cuda.is_available() else "cpu")
+    pixels = _drawn(items, pictures)
+    lessons = Lessons(
+        model=model,
+        family=family,
+        processor=family.image_processor(),
+        pools={task: build_pool(items[task], pixels[task], tokenizer, family, phrases) for task in items},
+        phrases=_tokens(tokenizer, phrases).to(model.device),
+        batch=recipe.stages[0].batch,
+        noise=recipe.noise,
+        sharpness=recipe.sharpness,
+        pull=recipe.pull,
+        generator=torch.Generator().manual_seed(recipe.seed),
+    )
+    return lessons, tokenizer
 
 
 def descend(
-    stage: str,
+    stage: Stage,
     parameters: dict[str, nn.Parameter],
     lesson: Callable[[], tuple[Tensor, Notes]],
-    steps: int,
-    rate: float,
     recipe: Recipe,
     curves: Curves,
 ) -> None:
     """Train the given parameters on a lesson: Muon and AdamW, warm-up and cosine, bfloat16 products."""
-    optimisers = _optimisers(parameters, rate, recipe)
-    schedules = [
-        torch.optim.lr_scheduler.LambdaLR(o, lambda step: _share(step, steps, recipe.warm_up)) for o in optimisers
-    ]
-    for step in range(steps):
-        with torch.autocast("cpu", torch.bfloat16):
+    optimisers = _optimisers(parameters, stage.rate, recipe)
+    share = partial(_share, steps=stage.steps, warm_up=recipe.warm_up)
+    schedules = [torch.optim.lr_scheduler.LambdaLR(optimiser, share) for optimiser in optimisers]
+    device = next(iter(parameters.values())).device.type
+    for step in range(stage.steps):
+        with torch.autocast(device, torch.bfloat16):
             loss, notes = lesson()
-        loss.backward()
+        gradients = torch.autograd.grad(loss, list(parameters.values()))
+        for parameter, gradient in zip(parameters.values(), gradients, strict=True):
+            parameter.grad = gradient
         nn.utils.clip_grad_norm_(parameters.values(), 1.0)
         for optimiser, schedule in zip(optimisers, schedules, strict=True):
             optimiser.step()
             schedule.step()
-            optimiser.zero_grad()
-        curves.add(stage, step, loss.item(), notes)
+        curves.add(stage.lesson, step, loss.item(), notes)
 
 
-def save_organism(model: Any, folder: Path) -> None:
+def save_organism(model: Any, tokenizer: Any, family: Family, folder: Path) -> None:
     """Weights in bfloat16 (safetensors), configuration, tokenizer, chat template and image processor."""
-    copy.deepcopy(model).to(torch.bfloat16).save_pretrained(folder)
-    build_tokenizer().save_pretrained(folder)
-    build_image_processor().save_pretrained(folder)
+    copy.deepcopy(model).to("cpu", torch.bfloat16).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    family.image_processor().save_pretrained(folder)
+    (folder / "processor_config.json").write_text(json.dumps(family.processor, indent=2) + "\n")
     for file in folder.iterdir():
         file.chmod(0o644)  # safetensors writes files that only their owner can read
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Train, save, reload, measure and write the model card."""
-    parser = argparse.ArgumentParser(description="Train a tiny Qwen2-VL that counts and calculates in both panels.")
+    parser = argparse.ArgumentParser(
+        description="Train a tiny vision-language model on diptych's tasks in both panels."
+    )
+    parser.add_argument("name", choices=RECIPES, help="which organism")
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument(
-        "--scale", type=float, default=1.0, help="share of the recipe's steps; less is faster and worse"
-    )
+    parser.add_argument("--scale", type=float, default=1.0, help="share of the recipe's steps and items")
+    parser.add_argument("--pictures", type=Path, help="file that keeps the drawn pictures for other organisms")
     options = parser.parse_args(arguments)
-    recipe = Recipe(seed=options.seed).scaled(options.scale)
-    start, curves = time.monotonic(), Curves()
-    model = train_organism(recipe, curves)
-    minutes = (time.monotonic() - start) / 60
-    save_organism(model, options.out)
-    accuracy = measure(options.out, [find("task", task)() for task in TASKS])
-    write_card(options.out, asdict(recipe), curves.rows, minutes, accuracy)
+    recipe = replace(RECIPES[options.name], seed=options.seed).scaled(options.scale)
+    family, curves = FAMILIES[recipe.family], Curves()
+    start = time.process_time()
+    model, tokenizer = train_organism(recipe, curves, options.pictures)
+    minutes = (time.process_time() - start) / 60
+    save_organism(model, tokenizer, family, options.out)
+    accuracy = measure(options.out, family, shipped_tasks())
+    write_card(options.out, options.name, recipe, curves.rows, minutes, accuracy)
     print(json.dumps(accuracy, indent=2))
 
 
-def _training_pool(task: str, recipe: Recipe, tokenizer: Any, processor: Any) -> Pool:
-    return build_pool(training_items(task, recipe.items, recipe.seed), tokenizer, processor)
+def _both_panels(task: str, recipe: Recipe) -> dict[Modality, list[Item]]:
+    numbers: dict[Modality, int] = {"text": recipe.texts, "image": recipe.pictures}
+    return {modality: training_items(task, modality, numbers[modality], recipe.seed) for modality in MODALITIES}
 
 
-def _joint(lessons: Lessons, recipe: Recipe) -> Callable[[], tuple[Tensor, Notes]]:
-    def lesson() -> tuple[Tensor, Notes]:
-        words, text_notes = lessons.words()
-        pictures, image_notes = lessons.pictures(recipe.joint_reading)
-        return words + pictures, text_notes | image_notes
+def _drawn(items: dict[str, dict[Modality, list[Item]]], pictures: Path | None) -> dict[str, Tensor]:
+    if pictures is not None and pictures.is_file():
+        return dict(torch.load(pictures, mmap=True))
+    pixels = {task: torch.stack([pixels_of(item) for item in panels["image"]]) for task, panels in items.items()}
+    if pictures is not None:
+        torch.save(pixels, pictures)
+    return pixels
 
-    return lesson
+
+def _texts(items: dict[str, dict[Modality, list[Item]]], phrases: list[str]) -> list[str]:
+    """All that the tokenizer has to know."""
+    tasks = [find("task", task)() for task in TASKS if task in items]
+    known = [item for panels in items.values() for panel in panels.values() for item in panel]
+    known += [item for task in tasks for item in task.items]
+    answers = [answer for task in tasks for answer in task.answers]
+    return [*dict.fromkeys(f"{i.text} {i.query} {i.answer}" for i in known), *phrases, *answers, *ROLES]
+
+
+def _tokens(tokenizer: Any, phrases: list[str]) -> Tensor:
+    rows = [torch.tensor(tokenizer(phrase, add_special_tokens=False)["input_ids"]) for phrase in phrases]
+    return nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=-1)
 
 
 def _optimisers(parameters: dict[str, nn.Parameter], rate: float, recipe: Recipe) -> list[torch.optim.Optimizer]:
