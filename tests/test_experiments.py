@@ -307,3 +307,9 @@ def test_nothing_is_written_for_an_unknown_parameter(folder: Path, tmp_path: Pat
     with pytest.raises(InputError, match="no parameter 'modalty'. Known: modality"):
         open_run(folder, tmp_path / "runs").get("discover", modalty="text")
     assert not list((tmp_path / "runs").rglob("*.json"))
+
+
+def test_without_a_denominator_there_is_no_median() -> None:
+    same = replace(measured([[0.5, 0.5, 0.5, 0.5]]), model=np.zeros(4))
+
+    assert math.isnan(same.median(0))

@@ -153,9 +153,10 @@ class Measured:
         return mean_of_ratios(kept, self.model - self.empty, self.clusters, seed=self.seed)
 
     def median(self, size: int) -> float:
-        """Median of per-prompt ratios whose denominator is not 0."""
+        """Median of per-prompt ratios whose denominator is not 0; nan if there are none."""
         total = self.model - self.empty
-        return float(np.median((self.circuits["circuit"][size] - self.empty)[total != 0] / total[total != 0]))
+        kept = (self.circuits["circuit"][size] - self.empty)[total != 0]
+        return float(np.median(kept / total[total != 0])) if len(kept) else math.nan
 
     def ratios(self, size: int, start: str) -> list[float]:
         """Ratio of means of every ranking whose name starts so; nan where that of the circuit is."""
