@@ -11,6 +11,7 @@ import pytest
 from diptych.cli import main
 from diptych.cli_values import shown
 from diptych.registry import names
+from diptych.tasks import task_parameters
 
 TASK = """
 from diptych.items import Item, Task
@@ -195,6 +196,18 @@ def test_tasks_that_read_one_s_own_data_are_listed_with_what_they_need(
     listed = capsys.readouterr().out
     assert all(name in listed for name in names("task"))
     assert "path=..." in listed and "data=... split=..." in listed and "per_split=100" in listed
+
+
+def test_names_of_tasks_and_parameters_are_whole_in_a_narrow_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+
+    assert call(monkeypatch, "tasks") == 0
+    listed = capsys.readouterr().out
+    assert all(line[-1] in "┓┃┩│┤┘" for line in listed.splitlines())  # nothing is cut at the right
+    assert all(f"│ {name} " in listed for name in names("task"))
+    assert all(f" {key}=" in listed for name in names("task") for key in task_parameters(name).all())
 
 
 def test_a_run_takes_the_parameters_of_its_task(

@@ -193,7 +193,12 @@ def test_an_export_that_lacks_something_says_what(run_folder: Path, tmp_path: Pa
     with pytest.raises(InputError, match="Give it as --d-model"):
         export(run_folder, "--to", "mib", "--size", "0.1", "--out", str(tmp_path / "graph.json"))
     with pytest.raises(InputError, match="does not end with .csv"):
-        export(run_folder, "--to", "csv", "--size", "0.1", "--out", str(tmp_path / "nodes.txt"))
+        export(run_folder, "--to", "csv", "--size", "0.1", "--out", str(tmp_path / "new" / "nodes.txt"))
+    with pytest.raises(
+        StoreError, match="No finished result in '.*nowhere'. Expected a folder that `diptych run` printed"
+    ):
+        export(tmp_path / "nowhere", "--to", "csv", "--size", "0.1", "--out", str(tmp_path / "nodes.csv"))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_signed_scores_are_exported_with_the_helpful_nodes_first(run_folder: Path) -> None:

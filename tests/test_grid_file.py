@@ -21,6 +21,14 @@ def test_a_saved_grid_is_read_back_as_it_was(grid: Grid, tmp_path: Path) -> None
     assert Grid.load(tmp_path / "grid.safetensors").heads.dtype == grid.heads.dtype
 
 
+def test_a_saved_grid_can_be_read_by_whom_its_folder_is_shared_with(tmp_path: Path) -> None:
+    (tmp_path / "plain").touch()
+
+    scores(TEXT).save(tmp_path / "grid.safetensors")
+
+    assert (tmp_path / "grid.safetensors").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
 DAMAGE = {
     "no metadata": (None, {}),
     "no layout": ({"model": "m"}, {}),

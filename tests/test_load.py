@@ -73,6 +73,12 @@ def test_an_unknown_dtype_is_refused() -> None:
         load("organism/qwen2vl", dtype="int8")
 
 
+@pytest.mark.parametrize("name", ["organism/qwen2vl", "random:llava"])
+def test_an_unknown_attention_kernel_is_refused(name: str) -> None:
+    with pytest.raises(InputError, match="No attention kernel named 'flash'. Known: sdpa, eager"):
+        load(name, attention="flash")
+
+
 def test_a_config_of_no_image_text_model_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
 

@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from diptych.layout import Layout, Span, position_map
     from diptych.means import Means
     from diptych.models.check import prove
-    from diptych.models.encode import answer_tokens, encode, encode_item
+    from diptych.models.encode import AnswerTokens, answer_tokens, encode, encode_item
     from diptych.models.load import load, organisms
     from diptych.models.vlm import VLM
+    from diptych.paper_compat import PaperCompat
     from diptych.planted import plant
     from diptych.registry import find
     from diptych.report.build import build
@@ -52,9 +53,10 @@ _HOMES = {
     "layout": ("Layout", "Span", "position_map"),
     "means": ("Means",),
     "models.check": ("prove",),
-    "models.encode": ("answer_tokens", "encode", "encode_item"),
+    "models.encode": ("AnswerTokens", "answer_tokens", "encode", "encode_item"),
     "models.load": ("load", "organisms"),
     "models.vlm": ("VLM",),
+    "paper_compat": ("PaperCompat",),
     "planted": ("plant",),
     "registry": ("find",),
     "report.build": ("build",),
@@ -67,6 +69,7 @@ _HOME = {name: module for module, names in _HOMES.items() for name in names}
 __all__ = [
     "VLM",
     "Activations",
+    "AnswerTokens",
     "Batch",
     "Cell",
     "Circuit",
@@ -79,6 +82,7 @@ __all__ = [
     "Item",
     "Layout",
     "Means",
+    "PaperCompat",
     "Result",
     "Run",
     "Scores",

@@ -73,12 +73,12 @@ def check(
 
 
 def print_card(name: str, folder: Path) -> None:
-    """The accuracies in an organism's card: a row per task, a column per panel."""
+    """The accuracies in an organism's card: a column per task, a row per figure."""
     accuracies = json.loads((folder / "card.json").read_text(encoding="utf-8"))["accuracy"]
     kinds = list(dict.fromkeys(kind for row in accuracies.values() for kind in row))
-    table = Table("task", *kinds, title=f"{name}: accuracy", title_justify="left")
-    for task, row in accuracies.items():
-        table.add_row(task, *(f"{row[kind]:.4g}" if kind in row else "" for kind in kinds))
+    table = Table("", *accuracies, title=f"{name}: accuracy", title_justify="left", box=None, pad_edge=False)
+    for kind in kinds:
+        table.add_row(kind, *(f"{row[kind]:.4g}" if kind in row else "" for row in accuracies.values()))
     Console(markup=False).print(table)
 
 

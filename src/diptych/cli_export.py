@@ -27,16 +27,23 @@ def export(
 
     scores, conditions = discovered(run)
     circuit = scores.top(size)
-    out.parent.mkdir(parents=True, exist_ok=True)
     if to == "pretrained":
         circuit.save_pretrained(out, conditions | {"size": size})
     elif to == "mib":
         if d_model is None:
             raise InputError("MIB's graphs state the width of the residual stream. Give it as --d-model.")
-        out.write_text(json.dumps(exchange.mib_graph(scores, circuit, d_model=d_model)) + "\n", encoding="utf-8")
+        graph = exchange.mib_graph(scores, circuit, d_model=d_model)
+        _with_folder(out).write_text(json.dumps(graph) + "\n", encoding="utf-8")
         typer.echo(exchange.LOST)
     else:
         if out.suffix != f".{to}":
             raise InputError(f"'{out}' does not end with .{to}. Name the file so, or give another --to.")
-        exchange.write_table(exchange.table(scores, circuit, scores.top(max(size, listed or 0))), out)
+        rows = exchange.table(scores, circuit, scores.top(max(size, listed or 0)))
+        exchange.write_table(rows, _with_folder(out))
     typer.echo(f"{out}: {circuit.count()[0]} heads and {circuit.count()[1]} neurons")
+
+
+def _with_folder(out: Path) -> Path:
+    """The path, with its folder made; asked for last, so that nothing is written of what is refused."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    return out

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from diptych.cli_values import Setting, first_line, named_values, shown
 from diptych.registry import find, names
@@ -25,9 +25,11 @@ def tasks(context: typer.Context) -> None:
 @app.command("list")
 def list_tasks() -> None:
     """List the tasks that come with diptych, and those that read your own data."""
-    table = Table("task", "items", "in both panels", "answers", "what is asked", "parameters (--set)")
+    name_column = Column("task", no_wrap=True)  # a name cut short cannot be typed
+    settings_column = Column("parameters (--set)", min_width=21, overflow="fold")
+    table = Table(name_column, "items", "what is asked", settings_column, show_lines=True)
     for name in names("task"):
-        table.add_row(name, *_counts(name), first_line(find("task", name)), _settings(name))
+        table.add_row(name, _counts(name), first_line(find("task", name)), _settings(name))
     Console(markup=False).print(table)
 
 
@@ -45,12 +47,13 @@ def show(
         print(path)
 
 
-def _counts(name: str) -> tuple[str, str, str]:
-    """Items, items in both panels and answers; unknown for a task that needs to be told where its data is."""
+def _counts(name: str) -> str:
+    """Items, paired items and answers; unknown for a task that needs to be told where its data is."""
     if any(p.default is inspect.Parameter.empty for p in task_parameters(name).all().values()):
-        return ("yours", "yours", "yours")
+        return "yours"
     task = make_task(name)
-    return (str(len(task.items)), str(sum(item.paired for item in task.items)), str(len(task.answers)))
+    paired = sum(item.paired for item in task.items)
+    return f"{len(task.items)} items\n{paired} paired\n{len(task.answers)} answers"
 
 
 def _settings(name: str) -> str:

@@ -20,7 +20,7 @@ def named_values(given: Sequence[str]) -> dict[str, Any]:
     pairs = [text.partition("=") for text in given]
     wrong = [text for text, (key, equals, _) in zip(given, pairs, strict=True) if not (key and equals)]
     if wrong:
-        raise InputError(f"Parameter '{wrong[0]}' is not of the form key=value, such as -p modality=image.")
+        raise InputError(f"Parameter '{wrong[0]}' is not of the form key=value, such as modality=image.")
     twice = [key for key, count in Counter(key for key, _, _ in pairs).items() if count > 1]
     if twice:
         raise InputError(
@@ -50,5 +50,5 @@ def _value(key: str, text: str) -> Any:
         return json.loads(text)
     except json.JSONDecodeError as error:
         raise InputError(
-            f"Parameter {key}={text} looks like JSON but is not: {error}. Write lists like -p sizes=[0.1,1.0]."
+            f"Parameter {key}={text} looks like JSON but is not: {error}. Write lists like sizes=[0.1,1.0]."
         ) from error

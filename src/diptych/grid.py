@@ -170,7 +170,10 @@ class Grid:
         """Write the grid as one safetensors file."""
         described = {"layout": self.layout.to_json(), "there": self.there}
         manifest = {"model": self.model} | {name: json.dumps(value) for name, value in described.items()}
+        path.touch()
+        mode = path.stat().st_mode
         save_file({"heads": self.heads.contiguous(), "neurons": self.neurons.contiguous()}, path, metadata=manifest)
+        path.chmod(mode)  # safetensors makes files that only their owner can read
 
     @classmethod
     def load(cls, path: Path) -> "Grid":

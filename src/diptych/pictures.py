@@ -133,6 +133,6 @@ def _opened(source: Path | BinaryIO) -> "Image":
 
 def _refusal(title: str, error: Exception) -> InputError:
     return InputError(
-        f"{title} cannot be opened: {error}. "
+        f"{title} cannot be opened: {str(error).rstrip('.')}. "
         f"Expected a picture that Pillow reads (PNG, JPEG, WebP). Replace the file or drop the item."
     )

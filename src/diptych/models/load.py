@@ -23,6 +23,7 @@ from diptych.models.vlm import VLM
 ORGANISM = "organism/"
 LOADING_ERRORS = (OSError, ValueError, RuntimeError, ImportError, SafetensorError, AssertionError)
 """What Hugging Face and torch raise for a model that cannot be had; the last one for a CUDA that is not there."""
+ATTENTIONS = ("sdpa", "eager")
 DTYPES: dict[str, Any] = {
     "float32": torch.float32,
     "float64": torch.float64,
@@ -96,6 +97,8 @@ def load(
     """
     if dtype not in DTYPES:
         raise InputError(f"No dtype named '{dtype}'. Known: {', '.join(DTYPES)}.")
+    if attention not in ATTENTIONS:
+        raise InputError(f"No attention kernel named '{attention}'. Known: {', '.join(ATTENTIONS)}.")
     require_hub(name, revision)
     require_quantisation(quantisation)
     storage = {"device_map": device_map, "offload_folder": offload_folder}

@@ -37,6 +37,8 @@ class Folder:
     def result(self) -> Result:
         """The stored result; raises `StoreError` if it is damaged or of another run."""
         path = self.path / RESULT
+        if not self.complete:
+            raise StoreError(f"No finished result in '{self.path}'. Expected a folder that `diptych run` printed.")
         try:
             result = Result.from_json(path.read_text(encoding="utf-8"))
         except (DiptychError, OSError, UnicodeDecodeError) as error:
