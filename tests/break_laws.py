@@ -30,21 +30,21 @@ LIMIT = 300  # seconds: a mutation that hangs is not caught
 OUTCOMES = {0: "NOT caught", 1: "caught"}
 """By pytest's exit status; with another one the test did not run at all."""
 
-sys.dont_write_bytecode = True  # a stale compiled file would hide a mutation
-torch.set_num_threads(1)
+KNOWN = (
+    MUTATIONS
+    + MODEL_MUTATIONS
+    + SPAN_MUTATIONS
+    + REAL_MUTATIONS
+    + TASK_MUTATIONS
+    + METHOD_MUTATIONS
+    + CIRCUIT_MUTATIONS
+)
 
 
 def main(wanted: Sequence[str]) -> int:
-    known = (
-        MUTATIONS
-        + MODEL_MUTATIONS
-        + SPAN_MUTATIONS
-        + REAL_MUTATIONS
-        + TASK_MUTATIONS
-        + METHOD_MUTATIONS
-        + CIRCUIT_MUTATIONS
-    )
-    mutations = [m for m in known if not wanted or any(part in m[0] or part in m[3] for part in wanted)]
+    sys.dont_write_bytecode = True  # a stale compiled file would hide a mutation
+    torch.set_num_threads(1)
+    mutations = [m for m in KNOWN if not wanted or any(part in m[0] or part in m[3] for part in wanted)]
     with tempfile.TemporaryDirectory() as folder:
         copy = copy_of(ROOT, Path(folder))
         tests = sorted({test for *_, test in mutations})
