@@ -11,7 +11,8 @@ import signal
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,8 @@ ROOT = Path(__file__).parent.parent
 LIMIT = 300  # seconds: a mutation that hangs is not caught
 OUTCOMES = {0: "NOT caught", 1: "caught"}
 """By pytest's exit status; with another one the test did not run at all."""
+SLOW = ("torch", "transformers", "scipy", "huggingface_hub", "PIL")
+"""Packages that are imported once, not anew for each mutation: most of its time otherwise."""
 
 KNOWN = (
     MUTATIONS
@@ -51,6 +54,7 @@ def main(wanted: Sequence[str]) -> int:
         if not tests or run(copy, tests) != 0:
             print("These tests do not all pass without a mutation (or there are none):", *tests, sep="\n  ")
             return 1
+        import_slow(copy)
         outcomes = [report(mutation, outcome_of(copy, mutation)) for mutation in mutations]
     caught = outcomes.count("caught")
     print(f"{caught} of {len(outcomes)} mutations caught")
@@ -87,11 +91,15 @@ def mutated(path: Path, old: str, new: str) -> Iterator[None]:
 
 
 def run(copy: Path, tests: Sequence[str]) -> int:
-    """Pytest's exit status for some tests in the copy, in a fork of this process: torch is imported only once."""
+    """Pytest's exit status for some tests in the copy, in a fork of this process, which keeps what is imported."""
     child = os.fork()
     if child == 0:
+        status: int = pytest.ExitCode.INTERNAL_ERROR
         signal.alarm(LIMIT)
-        os._exit(run_here(copy, tests))
+        try:
+            status = run_here(copy, tests)
+        finally:
+            os._exit(status)  # whatever happens: an error that left this function would remove the copy
     _, status = os.waitpid(child, 0)
     return os.waitstatus_to_exitcode(status)
 
@@ -102,7 +110,18 @@ def run_here(copy: Path, tests: Sequence[str]) -> int:
     with Path(os.devnull).open("w") as nowhere:
         os.dup2(nowhere.fileno(), 1)
         os.dup2(nowhere.fileno(), 2)
-        return int(pytest.main(["-q", "-x", "-p", "no:cacheprovider", *tests]))
+        # what is imported early cannot be rewritten: pytest warns of a plugin among it, and warnings are errors
+        early = "ignore::pytest.PytestAssertRewriteWarning"
+        status = int(pytest.main(["-q", "-x", "-p", "no:cacheprovider", "-W", early, *tests]))
+    (copy / "imported").write_text("\n".join(sorted(name for name in sys.modules if name.split(".")[0] in SLOW)))
+    return status
+
+
+def import_slow(copy: Path) -> None:
+    """Import what the last run in a fork imported of the slow packages."""
+    for name in (copy / "imported").read_text(encoding="utf-8").split():
+        with suppress(ImportError):  # some modules are names that their packages make up
+            import_module(name)
 
 
 def report(mutation: Mutation, outcome: str) -> str:
