@@ -11,7 +11,8 @@ import signal
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -29,28 +30,31 @@ ROOT = Path(__file__).parent.parent
 LIMIT = 300  # seconds: a mutation that hangs is not caught
 OUTCOMES = {0: "NOT caught", 1: "caught"}
 """By pytest's exit status; with another one the test did not run at all."""
+SLOW = ("torch", "transformers", "scipy", "huggingface_hub", "PIL")
+"""Packages that are imported once, not anew for each mutation: most of its time otherwise."""
 
-sys.dont_write_bytecode = True  # a stale compiled file would hide a mutation
-torch.set_num_threads(1)
+KNOWN = (
+    MUTATIONS
+    + MODEL_MUTATIONS
+    + SPAN_MUTATIONS
+    + REAL_MUTATIONS
+    + TASK_MUTATIONS
+    + METHOD_MUTATIONS
+    + CIRCUIT_MUTATIONS
+)
 
 
 def main(wanted: Sequence[str]) -> int:
-    known = (
-        MUTATIONS
-        + MODEL_MUTATIONS
-        + SPAN_MUTATIONS
-        + REAL_MUTATIONS
-        + TASK_MUTATIONS
-        + METHOD_MUTATIONS
-        + CIRCUIT_MUTATIONS
-    )
-    mutations = [m for m in known if not wanted or any(part in m[0] or part in m[3] for part in wanted)]
+    sys.dont_write_bytecode = True  # a stale compiled file would hide a mutation
+    torch.set_num_threads(1)
+    mutations = [m for m in KNOWN if not wanted or any(part in m[0] or part in m[3] for part in wanted)]
     with tempfile.TemporaryDirectory() as folder:
         copy = copy_of(ROOT, Path(folder))
         tests = sorted({test for *_, test in mutations})
         if not tests or run(copy, tests) != 0:
             print("These tests do not all pass without a mutation (or there are none):", *tests, sep="\n  ")
             return 1
+        import_slow(copy)
         outcomes = [report(mutation, outcome_of(copy, mutation)) for mutation in mutations]
     caught = outcomes.count("caught")
     print(f"{caught} of {len(outcomes)} mutations caught")
@@ -58,8 +62,8 @@ def main(wanted: Sequence[str]) -> int:
 
 
 def copy_of(root: Path, folder: Path) -> Path:
-    """src/, tests/ and pytest's settings, without compiled files."""
-    for name in ("src", "tests"):
+    """src/, tests/, the docs that they read and pytest's settings, without compiled files."""
+    for name in ("src", "tests", "docs"):
         shutil.copytree(root / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", ".*"))
     shutil.copy(root / "pyproject.toml", folder)
     return folder
@@ -87,11 +91,15 @@ def mutated(path: Path, old: str, new: str) -> Iterator[None]:
 
 
 def run(copy: Path, tests: Sequence[str]) -> int:
-    """Pytest's exit status for some tests in the copy, in a fork of this process: torch is imported only once."""
+    """Pytest's exit status for some tests in the copy, in a fork of this process, which keeps what is imported."""
     child = os.fork()
     if child == 0:
+        status: int = pytest.ExitCode.INTERNAL_ERROR
         signal.alarm(LIMIT)
-        os._exit(run_here(copy, tests))
+        try:
+            status = run_here(copy, tests)
+        finally:
+            os._exit(status)  # whatever happens: an error that left this function would remove the copy
     _, status = os.waitpid(child, 0)
     return os.waitstatus_to_exitcode(status)
 
@@ -102,7 +110,18 @@ def run_here(copy: Path, tests: Sequence[str]) -> int:
     with Path(os.devnull).open("w") as nowhere:
         os.dup2(nowhere.fileno(), 1)
         os.dup2(nowhere.fileno(), 2)
-        return int(pytest.main(["-q", "-x", "-p", "no:cacheprovider", *tests]))
+        # what is imported early cannot be rewritten: pytest warns of a plugin among it, and warnings are errors
+        early = "ignore::pytest.PytestAssertRewriteWarning"
+        status = int(pytest.main(["-q", "-x", "-p", "no:cacheprovider", "-W", early, *tests]))
+    (copy / "imported").write_text("\n".join(sorted(name for name in sys.modules if name.split(".")[0] in SLOW)))
+    return status
+
+
+def import_slow(copy: Path) -> None:
+    """Import what the last run in a fork imported of the slow packages."""
+    for name in (copy / "imported").read_text(encoding="utf-8").split():
+        with suppress(ImportError):  # some modules are names that their packages make up
+            import_module(name)
 
 
 def report(mutation: Mutation, outcome: str) -> str:

@@ -100,7 +100,10 @@ def test_a_stored_unit_tells_again_that_it_shrank(open_run: Any, tmp_path: Path)
     (result,) = tmp_path.rglob("result.json")
     result.unlink()
 
-    assert open_run(tmp_path).get("accuracy").notes == first.notes
+    again = open_run(tmp_path).get("accuracy")
+
+    assert "of them were done in parts, the smallest of 2." in first.notes[-1]
+    assert again.notes == first.notes
 
 
 def test_a_prompt_that_does_not_fit_alone_is_refused_with_what_to_do(open_run: Any, tmp_path: Path) -> None:

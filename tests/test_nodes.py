@@ -263,6 +263,19 @@ def test_what_is_recorded_while_experts_are_edited_is_the_edited_value() -> None
     assert float(values[1].mode().values.min()) == 1 and float(values[0].mode().values.max()) == 0
 
 
+@torch.no_grad()
+def test_experts_that_are_edited_and_recorded_are_edited_once() -> None:
+    vlm = tiny("qwen3_vl_moe")
+    call, edits = vlm.capture(batch(vlm, "image", 1).clean), {vlm.sites.neurons[1]: lambda live: live + 1}
+    with vlm.edit_inputs(edits):
+        edited = vlm.run(call)
+    with vlm.edit_inputs(edits), vlm.record():
+        both = vlm.run(call)
+
+    assert (edited - vlm.run(call)).abs().max() > 1e-2
+    assert torch.equal(both, edited)
+
+
 @pytest.mark.parametrize("name", ["ernie4_5_vl_moe", "muse_spark", "step3p7", "llama4"])
 def test_experts_that_cannot_be_read_whole_have_no_neurons(name: str) -> None:
     vlm = tiny(name)
