@@ -67,7 +67,10 @@ def test_the_organism_is_read_rightly_and_its_accuracies_are_told(tmp_path: Path
 
     assert process.returncode == 0, process.stdout + process.stderr
     assert "resuming at a layer is the full forward" in process.stdout
-    assert re.search(r"counting[^\n]*\d", process.stdout) and re.search(r"arithmetic[^\n]*\d", process.stdout)
+    assert re.search(r"counting +arithmetic", process.stdout)
+    assert re.search(r"\btext +0?\.?\d+ +0\.\d+", process.stdout) and re.search(
+        r"\bimage +0\.\d+ +0\.\d+", process.stdout
+    )
 
 
 def test_the_python_of_the_readme_runs_as_printed(tmp_path: Path) -> None:
