@@ -178,14 +178,15 @@ def test_a_planted_model_is_read_rightly(family: str) -> None:
     assert prove(vlm).passed
 
 
-def test_a_planted_circuit_of_the_organism_is_found() -> None:
+@pytest.mark.parametrize("method", ["ap", "ap_ig", "relp"])
+def test_a_planted_circuit_of_the_organism_is_found(method: str) -> None:
     original = load("organism/qwen2vl", verify=False)
     task = counting(per_split=12)
     some = encode(original, task.contrasts("image", "test")[:2], answer_tokens(original, task), batch_size=2).batches[0]
     circuit = seed_circuit(original, some)
     vlm = plant(original, circuit)
 
-    inside_only(find("attribution", "ap")(vlm, some).scores, replace(circuit, model=vlm.digest))
+    inside_only(find("attribution", method)(vlm, some).scores, replace(circuit, model=vlm.digest))
 
 
 def test_a_circuit_of_another_model_cannot_be_planted() -> None:
