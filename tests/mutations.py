@@ -10,6 +10,7 @@ ITEMS = "src/diptych/items.py"
 PICTURES = "src/diptych/pictures.py"
 LAYOUT = "src/diptych/layout.py"
 GRID = "src/diptych/grid.py"
+RANKING = "src/diptych/ranking.py"
 ACTIVATIONS = "src/diptych/activations.py"
 METRICS = "src/diptych/metrics.py"
 RESULT = "src/diptych/result.py"
@@ -71,6 +72,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     (RUN, "        running.require_unchanged()\n        result", "        result", "tests/test_run.py::test_nothing_is_stored_once_a_file_that_a_parameter_names_is_edited[4-units2]"),
     (SOURCE, "if self.dtype not in DTYPES:", "if False:", "tests/test_run.py::test_an_unknown_dtype_is_refused_before_anything_is_written"),
     (SOURCE, "require_hub(self.name, self.revision)", "require_hub(self.name, None)", "tests/test_run.py::test_a_revision_of_a_folder_is_refused"),
+    (RUN, "            running.folder.abandon()\n", "", "tests/test_run.py::test_a_refusal_leaves_nothing_behind_but_finished_units"),
+    (STORE, "        write_text(self.path / RUN, json", "        str(json", "tests/test_run.py::test_a_refusal_leaves_nothing_behind_but_finished_units"),
     (STORE, "        except OSError as error:\n            raise StoreError(\n                f\"Runs", "        except KeyError as error:\n            raise StoreError(\n                f\"Runs", "tests/test_store.py::test_a_file_is_no_store"),
     # a user's data: one wrong line refuses the file, by its number
     (FILES, "enumerate(text.split(\"\\n\"), 1)", "enumerate(text.split(\"\\n\"))", "tests/test_folder.py::test_a_wrong_line_is_refused_by_file_and_line[a list]"),
@@ -211,15 +214,15 @@ MUTATIONS: tuple[Mutation, ...] = (
     # grids: sizes
     (GRID, "math.floor(Fraction(repr(float(size))) * total)", "int(size * total)", "tests/test_grid.py::test_a_size_is_read_as_the_decimal_it_prints_as"),
     (GRID, "math.floor(Fraction(repr(float(size)))", "round(Fraction(repr(float(size)))", "tests/test_grid.py::test_fractions_of_a_node_are_not_kept"),
-    (GRID, "heads, neurons = (_top(*one) for one in zip(self, self.there, kept, strict=True))", "heads, neurons = (nodes >= max(self.heads.max(), self.neurons.max()) for nodes in self)", "tests/test_grid.py::test_heads_and_neurons_are_ranked_apart"),
-    (GRID, "(layer == threshold)[:ties]", "(layer == threshold)[::-1][:ties]", "tests/test_grid.py::test_ties_go_to_the_lower_index"),
-    (GRID, "(layer == threshold)[:ties]", "(layer == threshold)[::-1][:ties]", "tests/test_grid.py::test_the_top_equals_a_stable_sort_of_all_nodes"),
-    (GRID, "(layer == threshold)[:ties]", "(layer == threshold)", "tests/test_grid.py::test_the_top_equals_a_stable_sort_of_all_nodes"),
-    (GRID, "(layer == threshold)[:ties]", "(layer == threshold)[keep % 3 :][:ties]", "tests/test_grid.py::test_a_smaller_circuit_lies_in_a_larger_one"),
-    (GRID, "else scores.detach().float().cpu()", "else scores.detach().float().abs().cpu()", "tests/test_grid.py::test_scores_of_either_sign_are_ranked_by_value"),
-    (GRID, "    if undefined:", "    if keep and undefined:", "tests/test_grid.py::test_a_score_that_is_nan_is_refused"),
+    (GRID, "heads, neurons = (highest(*one) for one in zip(self, self.there, kept, strict=True))", "heads, neurons = (nodes >= max(self.heads.max(), self.neurons.max()) for nodes in self)", "tests/test_grid.py::test_heads_and_neurons_are_ranked_apart"),
+    (RANKING, "(layer == threshold)[:ties]", "(layer == threshold)[::-1][:ties]", "tests/test_grid.py::test_ties_go_to_the_lower_index"),
+    (RANKING, "(layer == threshold)[:ties]", "(layer == threshold)[::-1][:ties]", "tests/test_grid.py::test_the_top_equals_a_stable_sort_of_all_nodes"),
+    (RANKING, "(layer == threshold)[:ties]", "(layer == threshold)", "tests/test_grid.py::test_the_top_equals_a_stable_sort_of_all_nodes"),
+    (RANKING, "(layer == threshold)[:ties]", "(layer == threshold)[keep % 3 :][:ties]", "tests/test_grid.py::test_a_smaller_circuit_lies_in_a_larger_one"),
+    (RANKING, "else scores.detach().float().cpu()", "else scores.detach().float().abs().cpu()", "tests/test_grid.py::test_scores_of_either_sign_are_ranked_by_value"),
+    (RANKING, "    if undefined:", "    if keep and undefined:", "tests/test_grid.py::test_a_score_that_is_nan_is_refused"),
     (GRID, "if not 0 <= size <= 1:", "if size < 0 or size > 1:", "tests/test_grid.py::test_a_size_that_is_no_fraction_is_refused"),
-    (GRID, "if scores.dtype == torch.bool:", "if False:", "tests/test_grid.py::test_a_circuit_has_no_top"),
+    (RANKING, "if scores.dtype == torch.bool:", "if False:", "tests/test_grid.py::test_a_circuit_has_no_top"),
     # grids: algebra
     (GRID, "nodes.ndim != 3 or ", "", "tests/test_grid.py::test_a_grid_needs_three_axes"),
     (GRID, " or nodes.shape[1] != self.layout.length", "", "tests/test_grid.py::test_a_grid_needs_one_entry_per_position"),

@@ -23,6 +23,7 @@ ITEMS = "src/diptych/items.py"
 SURVEY = "src/diptych/experiments/_survey.py"
 
 GRID = "src/diptych/grid.py"
+RANKING = "src/diptych/ranking.py"
 COMPARE = "src/diptych/compare.py"
 SITE = "src/diptych/models/site.py"
 EXPERTS = "src/diptych/models/experts.py"
@@ -75,9 +76,9 @@ MODEL_MUTATIONS: tuple[Mutation, ...] = (
     (GRID, "object.__setattr__(self, kind, _cleared(nodes, there))", "object.__setattr__(self, kind, nodes)", "tests/test_nodes_there.py::test_what_is_not_there_is_zero"),
     (GRID, "object.__setattr__(self, kind, _cleared(nodes, there))", "object.__setattr__(self, kind, nodes)", "tests/test_nodes_there.py::test_the_complement_holds_nothing_that_is_not_there"),
     (GRID, "positions * sum(self.there[0]), positions * sum(self.there[1])", "self.heads.numel(), self.neurons.numel()", "tests/test_nodes_there.py::test_sizes_count_what_is_there"),
-    (GRID, "[layer[:, :count] for layer, count in", "[layer for layer, count in", "tests/test_nodes_there.py::test_the_top_is_that_of_the_nodes_that_are_there"),
-    (GRID, "left[above - rank]", "left[above - rank + 1]", "tests/test_nodes_there.py::test_the_top_of_many_scores_is_that_of_a_sort[0.37-few ties]"),
-    (GRID, "high, above = pivot, more + same", "high, above = pivot, more", "tests/test_nodes_there.py::test_the_top_of_many_scores_is_that_of_a_sort[0.37-many ties]"),
+    (RANKING, "[layer[:, :count] for layer, count in", "[layer for layer, count in", "tests/test_nodes_there.py::test_the_top_is_that_of_the_nodes_that_are_there"),
+    (RANKING, "left[above - rank]", "left[above - rank + 1]", "tests/test_nodes_there.py::test_the_top_of_many_scores_is_that_of_a_sort[0.37-few ties]"),
+    (RANKING, "high, above = pivot, more + same", "high, above = pivot, more", "tests/test_nodes_there.py::test_the_top_of_many_scores_is_that_of_a_sort[0.37-many ties]"),
     (GRID, "return there or (width,) * layers", "return there or (0,) * layers", "tests/test_nodes_there.py::test_a_grid_that_is_not_told_otherwise_has_all_its_nodes"),
     (GRID, 'described = {"layout": self.layout.to_json(), "there": self.there}', 'described = {"layout": self.layout.to_json(), "there": ((), ())}', "tests/test_nodes_there.py::test_a_saved_grid_keeps_what_is_there"),
     (GRID, "        if self.there != other.there:", "        if False:", "tests/test_nodes_there.py::test_grids_of_different_nodes_are_not_combined"),

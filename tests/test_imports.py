@@ -9,14 +9,15 @@ import pytest
 
 SOURCE = Path(__file__).parent.parent / "src" / "diptych"
 
-BASE = {"errors", "registry", "parameters", "pictures", "raster"}
+BASE = {"errors", "files", "registry", "parameters", "pictures", "raster"}
 VALUES = {"items", "spans", "layout", "alignment", "locate", "grid", "activations", "metrics", "statistics", "result"}
-VALUES |= {"means", "sharing", "exchange"}
+VALUES |= {"means", "ranking", "sharing", "exchange"}
 METHODS = {"attribution", "interventions", "faithfulness", "compare", "backpatch", "paper_compat", "planted"}
 ONLY_VALUES = {"compare"}  # methods that compare circuits without a model
 
 LOWER = {
     "errors": set(),
+    "files": set(),
     "registry": {"errors"},
     "parameters": {"errors", "registry"},
     "raster": {"errors"},
@@ -29,7 +30,7 @@ LOWER = {
     **dict.fromkeys(ONLY_VALUES, BASE | VALUES | ONLY_VALUES),
     "run": BASE | VALUES,
     "experiments": BASE | VALUES | {"tasks", "models", "batch", "run"} | METHODS,
-    "report": {"errors", "result"},
+    "report": {"errors", "files", "result"},
     "contact_sheet": BASE | {"items"},
 }
 TOP = {"cli", "cli_check", "cli_export", "cli_options", "cli_tasks", "cli_values", "__main__", "__init__"}

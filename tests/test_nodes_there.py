@@ -13,8 +13,9 @@ from safetensors.torch import save_file
 from diptych.compare import overlaps, set_pair
 from diptych.errors import MismatchError, StoreError
 from diptych.experiments.faithfulness_curve import random_scores
-from diptych.grid import SAMPLE, Circuit, Grid, Scores
+from diptych.grid import Circuit, Grid, Scores
 from diptych.layout import Layout, position_map
+from diptych.ranking import SAMPLE
 from laws import IMAGE, LAWS, SEEDS, TEXT, layouts
 
 HEADS, NEURONS = (3, 0, 1), (2, 5, 4)

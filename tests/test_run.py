@@ -20,6 +20,13 @@ from diptych.run.source import ModelSource
 LAB = Path(__file__).parent / "lab"
 SQUARES, ROOTS = str(LAB / "squares.py"), str(LAB / "roots.py")
 
+HEAD_THAT_REFUSES = """VERSION = 1
+import torch
+from diptych.errors import InputError
+def one(vlm, payload):
+    return {"one": torch.ones(1)}
+"""
+
 
 class Counted:
     """Stands where a model would: called with each number that is computed."""
@@ -305,6 +312,25 @@ def test_an_experiment_that_breaks_a_rule_is_told_which(
 
     with pytest.raises(InputError, match=message):
         open_run(model_folder, small_task, tmp_path / "runs", Counted()).get(path)
+
+
+def test_a_refusal_leaves_nothing_behind_but_finished_units(
+    tmp_path: Path, model_folder: Path, small_task: Task
+) -> None:
+    root = tmp_path / "runs"
+    at_once = experiment(tmp_path, "at_once", "raise InputError('no')", HEAD_THAT_REFUSES)
+    later = experiment(
+        tmp_path, "later", "list(run.map(one, [Unit('a', 1)])); raise InputError('no')", HEAD_THAT_REFUSES
+    )
+
+    with pytest.raises(InputError, match="no"):
+        open_run(model_folder, small_task, root, Counted()).get(at_once)
+    after_the_first = list(root.iterdir())
+    with pytest.raises(InputError, match="no"):
+        open_run(model_folder, small_task, root, Counted()).get(later)
+
+    assert after_the_first == []
+    assert sorted(path.rpartition("/")[2] for path in files(root)) == ["a.safetensors", "run.json"]
 
 
 def test_a_map_outside_an_experiment_is_refused(tmp_path: Path, model_folder: Path, small_task: Task) -> None:

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from diptych.errors import StoreError
+from diptych.files import HOST, write_whole
 from diptych.result import Result
-from diptych.run.files import HOST, write_whole
 from diptych.run.identity import Identity, file_name
 from diptych.run.store import Folder, Store
 
@@ -52,7 +52,7 @@ def edit(path: Path, **changes: Any) -> None:
 
 
 def test_a_run_folder_reads_as_model_task_experiment_and_digest(tmp_path: Path) -> None:
-    folder = Store(tmp_path).open(make_identity())
+    folder = finished(Store(tmp_path))
 
     model, task, run = folder.path.relative_to(tmp_path).parts
     assert model.startswith("organism-qwen2vl~")
@@ -192,6 +192,7 @@ def test_every_file_can_be_read_by_whom_the_user_lets_read(tmp_path: Path) -> No
 
 def test_temporaries_of_ended_processes_are_swept_and_others_left(tmp_path: Path) -> None:
     folder = Store(tmp_path).open(make_identity())
+    folder.add_unit("values", "a", {"one": torch.ones(1)})
     ended, own, running, elsewhere, unlike = (
         folder.path / name
         for name in (
@@ -258,8 +259,9 @@ def test_a_folder_left_by_a_crash_before_run_json_is_taken_over(tmp_path: Path) 
     (path / f".run.json.{HOST}.{NOBODY}.tmp").write_text("{")
 
     folder = Store(tmp_path).open(make_identity())
+    folder.add_unit("values", "a", {"one": torch.ones(1)})
 
-    assert [entry.name for entry in folder.path.iterdir()] == ["run.json"]
+    assert sorted(entry.name for entry in folder.path.iterdir()) == ["run.json", "units"]
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 1}', '{"format": 1, "diptych": "1", "identity": 3}'])

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from diptych.errors import InputError
+from diptych.files import write_text
 
 Form = Literal["mib", "csv", "parquet", "pretrained"]
 
@@ -33,7 +34,7 @@ def export(
         if d_model is None:
             raise InputError("MIB's graphs state the width of the residual stream. Give it as --d-model.")
         graph = exchange.mib_graph(scores, circuit, d_model=d_model)
-        _with_folder(out).write_text(json.dumps(graph) + "\n", encoding="utf-8")
+        write_text(_with_folder(out), json.dumps(graph) + "\n")
         typer.echo(exchange.LOST)
     else:
         if out.suffix != f".{to}":

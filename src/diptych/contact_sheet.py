@@ -3,7 +3,6 @@
 import base64
 import io
 import math
-import os
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from jinja2 import BaseLoader, Environment, StrictUndefined
 from PIL import Image, ImageDraw, ImageFont
 
 from diptych.errors import InputError
+from diptych.files import write_text, write_whole
 from diptych.items import MODALITIES, SPLITS, Item, Task
 from diptych.raster import side_by_side
 
@@ -41,8 +41,8 @@ def write_sheet(task: Task, folder: Path, *, n: int = 12) -> tuple[Path, Path]:
     page, picture = (folder / f"{file_stem(task.name)}{suffix}" for suffix in (".html", ".png"))
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _write_whole(page, lambda path: path.write_text(render(task, cards), encoding="utf-8"))
-        _write_whole(picture, lambda path: draw(task, cards).save(path, format="PNG"))
+        write_text(page, render(task, cards))
+        write_whole(picture, lambda path: draw(task, cards).save(path, format="PNG"))
     except OSError as error:
         raise InputError(
             f"The contact sheet cannot be written to '{folder}': {error.strerror}. Choose a folder that you may write to."
@@ -164,12 +164,3 @@ def _data_uri(item: Item) -> str:
     buffer = io.BytesIO()
     _panel(item).save(buffer, format="PNG")
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
-
-
-def _write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        write(temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

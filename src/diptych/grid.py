@@ -5,30 +5,22 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import cycle
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Shaped
-from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from diptych.errors import DiptychError, InputError, MismatchError, StoreError
+from diptych.files import write_whole
 from diptych.layout import Layout, require_same
-
-Array = NDArray[np.floating[Any]]
+from diptych.ranking import PerLayer as PerLayer
+from diptych.ranking import highest
 
 KINDS = ("heads", "neurons")
-
-SAMPLE = 2**18
-"""About how many scores are looked at to guess where the last one kept lies."""
-
-PerLayer = tuple[int, ...]
-"""A number for each layer."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +105,7 @@ class Grid:
         if not 0 <= size <= 1:
             raise InputError(f"A circuit's size is {size}; expected a fraction of all nodes between 0 and 1.")
         kept = [math.floor(Fraction(repr(float(size))) * total) for total in self.size()]
-        heads, neurons = (_top(*one) for one in zip(self, self.there, kept, strict=True))
+        heads, neurons = (highest(*one) for one in zip(self, self.there, kept, strict=True))
         return replace(self, heads=heads, neurons=neurons)
 
     def at(self, segment: str) -> "Grid":
@@ -170,10 +162,8 @@ class Grid:
         """Write the grid as one safetensors file."""
         described = {"layout": self.layout.to_json(), "there": self.there}
         manifest = {"model": self.model} | {name: json.dumps(value) for name, value in described.items()}
-        path.touch()
-        mode = path.stat().st_mode
-        save_file({"heads": self.heads.contiguous(), "neurons": self.neurons.contiguous()}, path, metadata=manifest)
-        path.chmod(mode)  # safetensors makes files that only their owner can read
+        tensors = {"heads": self.heads.contiguous(), "neurons": self.neurons.contiguous()}
+        write_whole(path, lambda file: save_file(tensors, file, metadata=manifest))
 
     @classmethod
     def load(cls, path: Path) -> "Grid":
@@ -265,59 +255,3 @@ def _cleared(nodes: Tensor, there: PerLayer) -> Tensor:
         return nodes
     inside = torch.arange(width, device=nodes.device) < counts[:, None]
     return nodes.where(inside[:, None], torch.zeros((), dtype=nodes.dtype, device=nodes.device))
-
-
-def _top(scores: Tensor, there: PerLayer, keep: int) -> Tensor:
-    """The `keep` highest scores as a mask; ties by lower index. A selection, not a sort: 211 M neurons must pass."""
-    if scores.dtype == torch.bool:
-        raise MismatchError("A circuit has no ranking. Take `top` of the scores it came from.")
-    wide = scores.detach().cpu() if scores.dtype == torch.float64 else scores.detach().float().cpu()
-    layers = [layer[:, :count] for layer, count in zip(wide.numpy(), there, strict=True)]
-    undefined = sum(int(np.isnan(layer).sum()) for layer in layers)
-    if undefined:
-        raise MismatchError(f"{undefined} scores are NaN. Rank only finite scores: see how they arose.")
-    kept = torch.zeros(scores.shape, dtype=torch.bool)
-    if keep == 0:
-        return kept
-    threshold = _nth_highest(layers, keep)
-    ties = keep - sum(int((layer > threshold).sum()) for layer in layers)
-    for layer, mask in zip(layers, kept.numpy(), strict=True):  # layer by layer: no index of a whole grid
-        chosen = layer > threshold
-        if ties:
-            tied = np.flatnonzero(layer == threshold)[:ties]
-            chosen.reshape(-1)[tied] = True
-            ties -= len(tied)
-        mask[:, : layer.shape[1]] = chosen
-    return kept
-
-
-def _nth_highest(layers: list[Array], rank: int) -> float:
-    """The value of this rank: a sample proposes bounds, counting narrows them, and what is left between them is sorted.
-
-    So nothing as large as the scores is copied, and equal scores do not slow it down as they do a partial sort.
-    """
-    total = sum(layer.size for layer in layers)
-    stride = max(1, total // SAMPLE)
-    sample = np.sort(np.concatenate([layer.reshape(-1)[::stride] for layer in layers]))
-    low, high, above, up_to = math.nan, math.nan, 0, total  # scores ≥ high, scores > low
-    for side in cycle((1, -1)):
-        between = sample[_between(sample, low, high)]
-        margin = max(len(sample) // 256, 2**10)
-        if len(between) <= 4 * margin:
-            break
-        place = round((1 - (rank - above) / (up_to - above)) * len(between)) + side * margin
-        pivot = between[min(max(place, 0), len(between) - 1)]
-        more = sum(int((layer > pivot).sum()) for layer in layers)
-        same = sum(int((layer == pivot).sum()) for layer in layers)
-        if more < rank <= more + same:
-            return float(pivot)
-        if more >= rank:
-            low, up_to = pivot, more
-        else:
-            high, above = pivot, more + same
-    left = np.sort(np.concatenate([layer[_between(layer, low, high)] for layer in layers]))
-    return float(left[above - rank])
-
-
-def _between(values: Array, low: float, high: float) -> "NDArray[np.bool_]":
-    return ~(values <= low) & ~(values >= high)  # nan bounds nothing

@@ -11,6 +11,7 @@ from huggingface_hub import HfApi, ModelCardData, snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
 from diptych.errors import InputError, StoreError
+from diptych.files import write_text
 from diptych.grid import Grid
 
 FORMAT, VERSION = "diptych grid", 1
@@ -37,8 +38,8 @@ def write(grid: Grid, folder: str | Path, conditions: Conditions) -> Path:
     manifest = {"format": FORMAT, "version": VERSION, "kind": kind(grid), "model": grid.model}
     manifest |= {"layout": grid.layout.to_json(), "conditions": dict(conditions)}
     grid.save(path / TENSORS)
-    (path / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
-    (path / CARD).write_text(card(grid, conditions), encoding="utf-8")
+    write_text(path / MANIFEST, json.dumps(manifest, indent=1) + "\n")
+    write_text(path / CARD, card(grid, conditions))
     return path
 
 

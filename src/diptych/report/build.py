@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import os
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -11,6 +10,7 @@ from jinja2 import BaseLoader, Environment, StrictUndefined, Template
 from markupsafe import Markup
 
 from diptych.errors import InputError
+from diptych.files import write_text
 from diptych.report import sections
 from diptych.report.tables import text
 from diptych.result import Result
@@ -31,7 +31,8 @@ def build(results: Sequence[Result], path: Path, *, title: str = "A diptych repo
         )
     page = render(results, title=title)
     try:
-        _write_whole(page, Path(path))
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        write_text(Path(path), page)
     except OSError as error:
         raise InputError(
             f"The report cannot be written to '{path}': {error.strerror}. Choose a folder that you may write to."
@@ -81,13 +82,3 @@ def _policy(scripts: Sequence[str]) -> str:
 
 def _asset(name: str) -> str:
     return files("diptych.report").joinpath(name).read_text(encoding="utf-8")
-
-
-def _write_whole(page: str, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(page, encoding="utf-8", newline="\n")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from diptych.errors import InputError
+from diptych.errors import DiptychError, InputError
 from diptych.items import Task
 from diptych.result import Figure, Result, Row
 from diptych.run.experiment import Experiment
@@ -163,6 +163,9 @@ class Run:
         self._stack.append(running)
         try:
             finding = running.experiment.function(self, **values)
+        except DiptychError:
+            running.folder.abandon()
+            raise
         finally:
             self._stack.pop()
         if not isinstance(finding, Finding):

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from diptych.errors import DiptychError, StoreError
+from diptych.files import is_temporary, sweep, write_text, write_whole
 from diptych.result import Result
-from diptych.run.files import is_temporary, sweep, write_whole
 from diptych.run.identity import Identity, file_name, folder_of
 
 if TYPE_CHECKING:
@@ -26,9 +26,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Folder:
-    """The folder of one identity: `run.json` first, units while it runs, `result.json` last."""
+    """The folder of one identity: `run.json` with the first unit, units while it runs, `result.json` last."""
 
     path: Path
+    identity: Identity | None = None
+    """Of the run that may write here; None to read."""
 
     @property
     def complete(self) -> bool:
@@ -51,10 +53,19 @@ class Folder:
 
     def finish(self, result: Result, grids: "Mapping[str, Tensor]") -> Result:
         """Store grids and result, in this order, and return the result as it will be read."""
+        self._begin()
         if grids:
             _write_tensors(self.path / GRIDS, grids)
-        write_whole(self.path / RESULT, lambda path: path.write_text(result.to_json() + "\n", encoding="utf-8"))
+        write_text(self.path / RESULT, result.to_json() + "\n")
         return self.result()
+
+    def abandon(self) -> None:
+        """Remove the folder, and those above it, that hold nothing: an experiment that refuses leaves no trace."""
+        for folder in (self.path, *self.path.parents[:2]):  # of the identity, the task and the model
+            try:
+                folder.rmdir()
+            except OSError:
+                return  # holds something
 
     def grids(self) -> "dict[str, Tensor]":
         """The tensors stored beside the result; empty if it has none."""
@@ -86,9 +97,18 @@ class Folder:
 
     def add_unit(self, map_name: str, unit_id: str, values: "Mapping[str, Tensor]") -> None:
         """Store the values of one unit."""
+        self._begin()
         path = self._unit_path(map_name, unit_id)
         path.parent.mkdir(parents=True, exist_ok=True)
         _write_tensors(path, values)
+
+    def _begin(self) -> None:
+        """Write `run.json` unless it is there; another process may do so at the same time, with the same text."""
+        if self.identity is None or (self.path / RUN).exists():
+            return
+        run = {"format": FORMAT, "diptych": _version(), "identity": self.identity.to_json()}
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_text(self.path / RUN, json.dumps(run, sort_keys=True, indent=1) + "\n")
 
     def _unit_path(self, map_name: str, unit_id: str) -> Path:
         return self.path / UNITS / file_name(map_name) / f"{file_name(unit_id)}.safetensors"
@@ -111,16 +131,14 @@ class Store:
                 )
         else:
             _refuse_foreign(path)
-            self._begin(path, identity)
+            self._make(path)
         sweep(path)
-        return Folder(path)
+        return Folder(path, identity)
 
-    def _begin(self, path: Path, identity: Identity) -> None:
-        run = {"format": FORMAT, "diptych": _version(), "identity": identity.to_json()}
-        text = json.dumps(run, sort_keys=True, indent=1) + "\n"
+    def _make(self, path: Path) -> None:
+        """Make the folder before anything is computed for it."""
         try:
             path.mkdir(parents=True, exist_ok=True)
-            write_whole(path / RUN, lambda file: file.write_text(text, encoding="utf-8"))
         except OSError as error:
             raise StoreError(
                 f"Runs cannot be stored in '{self.root}': {error.strerror}. Expected a folder in which you may write, "

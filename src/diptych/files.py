@@ -27,6 +27,11 @@ def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
     _sync(path.parent)
 
 
+def write_text(path: Path, text: str) -> None:
+    """A text file in UTF-8, whole or absent."""
+    write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8", newline="\n"))
+
+
 def is_temporary(path: Path) -> bool:
     """Whether a file is one that `write_whole` has not renamed yet."""
     return TEMPORARY.fullmatch(path.name) is not None
