@@ -25,6 +25,7 @@ from mutations_models import MODEL_MUTATIONS
 from mutations_real import REAL_MUTATIONS
 from mutations_spans import SPAN_MUTATIONS
 from mutations_tasks import TASK_MUTATIONS
+from mutations_tidy import VALUE_MUTATIONS
 
 ROOT = Path(__file__).parent.parent
 LIMIT = 300  # seconds: a mutation that hangs is not caught
@@ -41,6 +42,7 @@ KNOWN = (
     + TASK_MUTATIONS
     + METHOD_MUTATIONS
     + CIRCUIT_MUTATIONS
+    + VALUE_MUTATIONS
 )
 
 

@@ -11,7 +11,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "diptych"
 
 BASE = {"errors", "files", "registry", "parameters", "pictures", "raster"}
 VALUES = {"items", "spans", "layout", "alignment", "locate", "grid", "activations", "metrics", "statistics", "result"}
-VALUES |= {"means", "ranking", "sharing", "exchange"}
+VALUES |= {"means", "matching", "ranking", "sharing", "exchange"}
 METHODS = {"attribution", "interventions", "faithfulness", "compare", "backpatch", "paper_compat", "planted"}
 ONLY_VALUES = {"compare"}  # methods that compare circuits without a model
 
@@ -39,7 +39,9 @@ TOP = {"cli", "cli_check", "cli_export", "cli_options", "cli_tasks", "cli_values
 LATE = {("run", "models")}
 """Imports allowed inside functions and for type checkers only: a stored result is read without a model."""
 
-WITHOUT_TORCH = BASE | {"items", "spans", "result", "statistics", "tasks", "run", "report", "contact_sheet"} | TOP
+WITHOUT_TORCH = (
+    BASE | {"items", "matching", "spans", "result", "statistics", "tasks", "run", "report", "contact_sheet"} | TOP
+)
 """Import torch late or never: help, tasks and reports are quick, and need no model."""
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from diptych.interventions import ablate_outside, run_circuits
     from diptych.items import Contrast, Drawing, ImageFile, Item, Task
     from diptych.layout import Layout, Span, position_map
+    from diptych.matching import accepted_answers, echoed, matcher, never_matched
     from diptych.means import Means
     from diptych.models.check import prove
     from diptych.models.encode import AnswerTokens, answer_tokens, encode, encode_item
@@ -51,6 +52,7 @@ _HOMES = {
     "interventions": ("ablate_outside", "run_circuits"),
     "items": ("Contrast", "Drawing", "ImageFile", "Item", "Task"),
     "layout": ("Layout", "Span", "position_map"),
+    "matching": ("accepted_answers", "echoed", "matcher", "never_matched"),
     "means": ("Means",),
     "models.check": ("prove",),
     "models.encode": ("AnswerTokens", "answer_tokens", "encode", "encode_item"),
@@ -91,6 +93,7 @@ __all__ = [
     "Task",
     "Unit",
     "ablate_outside",
+    "accepted_answers",
     "answer_tokens",
     "ap",
     "ap_ig",
@@ -98,6 +101,7 @@ __all__ = [
     "build",
     "cells",
     "discovered",
+    "echoed",
     "effects",
     "encode",
     "encode_item",
@@ -105,7 +109,9 @@ __all__ = [
     "find",
     "load",
     "make_task",
+    "matcher",
     "mib_graph",
+    "never_matched",
     "organisms",
     "overlaps",
     "plant",
