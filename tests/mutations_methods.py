@@ -12,7 +12,7 @@ CALLS = "src/diptych/models/calls.py"
 METRICS = "src/diptych/metrics.py"
 COMPAT = "src/diptych/paper_compat.py"
 AGREEMENT = "src/diptych/experiments/agreement.py"
-STATISTICS = "src/diptych/statistics.py"
+STATISTICS = "src/diptych/statistics/estimates.py"
 
 METHOD_MUTATIONS: tuple[Mutation, ...] = (
     # attribution (methods §4)
@@ -305,8 +305,8 @@ METHOD_MUTATIONS: tuple[Mutation, ...] = (
     ),
     (
         STATISTICS,
-        "_resampled_sums(aligned, members, picks) / _resampled_counts(members, picks)",
-        "_resampled_sums(aligned, members, picks) / len(members)",
+        "resampled_sums(aligned, members, picks) / resampled_counts(members, picks)",
+        "resampled_sums(aligned, members, picks) / len(members)",
         "tests/test_agreement.py::test_columns_are_resampled_together_and_clusters_whole",
     ),
 )

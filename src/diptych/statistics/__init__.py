@@ -1,0 +1,28 @@
+"""How sure a number is: intervals (`estimates`), tests (`hypotheses`) and `nulls`; import public names from here."""
+
+from diptych.statistics.estimates import (
+    Estimate,
+    cluster_bootstrap,
+    mean,
+    mean_of_ratios,
+    ratio_of_means,
+    resampled_means,
+)
+from diptych.statistics.hypotheses import holm, mcnemar, wilcoxon
+from diptych.statistics.nulls import MaximumNull, max_statistic_null
+from diptych.statistics.resampling import DRAWS
+
+__all__ = [
+    "DRAWS",
+    "Estimate",
+    "MaximumNull",
+    "cluster_bootstrap",
+    "holm",
+    "max_statistic_null",
+    "mcnemar",
+    "mean",
+    "mean_of_ratios",
+    "ratio_of_means",
+    "resampled_means",
+    "wilcoxon",
+]

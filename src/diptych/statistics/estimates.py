@@ -1,0 +1,158 @@
+"""Estimates: a number with its interval (methods §6, §13)."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float, Int
+from numpy.typing import ArrayLike
+
+from diptych.statistics.resampling import (
+    DRAWS,
+    by_cluster,
+    drawn_clusters,
+    resampled_counts,
+    resampled_sums,
+)
+
+Statistic = Callable[..., float]
+"""A number from one or several aligned columns of values."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its interval [low, high].
+
+    `n` values, resampled in `unit` (such as "12 clusters") by `method`. What cannot be known is nan, and `reason` says why.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+    unit: str
+    method: str
+    draws: int
+    seed: int
+    reason: str = ""
+
+    def __str__(self) -> str:
+        if math.isnan(self.value):
+            return f"undefined ({self.reason})"
+        return f"{self.value:.3g} [{self.low:.3g}, {self.high:.3g}]"
+
+
+def mean(values: Float[np.ndarray, " n"]) -> float:
+    """Arithmetic mean."""
+    return float(np.mean(values))
+
+
+def cluster_bootstrap(
+    values: ArrayLike,
+    clusters: Sequence[str],
+    statistic: Statistic = mean,
+    *,
+    draws: int = DRAWS,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Estimate:
+    """A statistic with its percentile interval when whole clusters are resampled with replacement.
+
+    `values`: [n], or several aligned columns [column, n] that `statistic` takes as arguments. Raises `InputError` for
+    empty, non-finite or misaligned values.
+    """
+    columns, members = by_cluster(values, clusters)
+    picks = drawn_clusters(len(members), draws, seed)
+    if statistic is mean:
+        samples = resampled_sums(columns, members, picks)[0] / resampled_counts(members, picks)
+    else:
+        samples = _resample(statistic, columns, members, picks)
+    return _estimate(statistic(*columns), samples, columns, members, level, draws, seed)
+
+
+def resampled_means(
+    columns: Float[np.ndarray, "column n"], clusters: Sequence[str], *, draws: int = DRAWS, seed: int = 0
+) -> Float[np.ndarray, "draw column"]:
+    """The mean of each column in cluster-bootstrap draws, all columns resampled together."""
+    aligned, members = by_cluster(list(columns), clusters)
+    picks = drawn_clusters(len(members), draws, seed)
+    return (resampled_sums(aligned, members, picks) / resampled_counts(members, picks)).T
+
+
+def ratio_of_means(
+    numerator: ArrayLike,
+    denominator: ArrayLike,
+    clusters: Sequence[str],
+    *,
+    draws: int = DRAWS,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Estimate:
+    """mean(numerator) / mean(denominator), both resampled together; nan if the denominator's interval contains 0."""
+    columns, members = by_cluster([np.asarray(numerator, float), np.asarray(denominator, float)], clusters)
+    below = cluster_bootstrap(columns[1], clusters, draws=draws, level=level, seed=seed)
+    if below.low <= 0 <= below.high or math.isnan(below.low):
+        reason = below.reason or f"the denominator's interval [{below.low:.3g}, {below.high:.3g}] contains 0"
+        return replace(below, value=math.nan, low=math.nan, high=math.nan, reason=reason)
+    above_sums, below_sums = resampled_sums(columns, members, drawn_clusters(len(members), draws, seed))
+    value = float(columns[0].mean() / columns[1].mean())
+    return _estimate(value, above_sums / below_sums, columns, members, level, draws, seed)
+
+
+def mean_of_ratios(
+    numerator: ArrayLike,
+    denominator: ArrayLike,
+    clusters: Sequence[str],
+    *,
+    near_zero: float = 0.05,
+    draws: int = DRAWS,
+    level: float = 0.95,
+    seed: int = 0,
+) -> tuple[Estimate, int]:
+    """The mean of per-value ratios, and how many denominators are near 0.
+
+    Near 0: smaller in size than `near_zero` times the denominators' median size. They stay in the mean; one that is
+    exactly 0 makes it nan.
+    """
+    columns, members = by_cluster([np.asarray(numerator, float), np.asarray(denominator, float)], clusters)
+    sizes = np.abs(columns[1])
+    small = int((sizes <= near_zero * np.median(sizes)).sum())
+    zeros = int((sizes == 0).sum())
+    if zeros:
+        undefined = np.full(draws, math.nan)
+        estimate = _estimate(math.nan, undefined, columns, members, level, draws, seed)
+        return replace(estimate, reason=f"{zeros} of {sizes.size} denominators are 0"), small
+    return cluster_bootstrap(columns[0] / columns[1], clusters, draws=draws, level=level, seed=seed), small
+
+
+def _resample(
+    statistic: Statistic,
+    columns: Float[np.ndarray, "column n"],
+    members: list[Int[np.ndarray, " _"]],
+    picks: Int[np.ndarray, "draw cluster"],
+) -> Float[np.ndarray, " draw"]:
+    return np.array([statistic(*columns[:, np.concatenate([members[cluster] for cluster in pick])]) for pick in picks])
+
+
+def _estimate(
+    value: float,
+    samples: Float[np.ndarray, " draw"],
+    columns: Float[np.ndarray, "column n"],
+    members: list[Int[np.ndarray, " _"]],
+    level: float,
+    draws: int,
+    seed: int,
+) -> Estimate:
+    low, high, reason = math.nan, math.nan, ""
+    undefined = int((~np.isfinite(samples)).sum())
+    if len(members) == 1:
+        reason = "all values are of one cluster: no interval"
+    elif undefined:
+        reason = f"undefined in {undefined} of {draws} resamplings: no interval"
+    else:
+        low, high = np.quantile(samples, [(1 - level) / 2, (1 + level) / 2])
+    method = f"{level:.0%} percentile cluster bootstrap".replace("%", " %")
+    return Estimate(
+        float(value), float(low), float(high), columns.shape[1], f"{len(members)} clusters", method, draws, seed, reason
+    )
