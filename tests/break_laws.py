@@ -18,14 +18,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mutations import MUTATIONS, Mutation
-from mutations_circuits import CIRCUIT_MUTATIONS
-from mutations_methods import METHOD_MUTATIONS
-from mutations_models import MODEL_MUTATIONS
-from mutations_real import REAL_MUTATIONS
-from mutations_spans import SPAN_MUTATIONS
-from mutations_tasks import TASK_MUTATIONS
-from mutations_tidy import VALUE_MUTATIONS
+from mutations import Mutation
 
 ROOT = Path(__file__).parent.parent
 LIMIT = 300  # seconds: a mutation that hangs is not caught
@@ -34,16 +27,20 @@ OUTCOMES = {0: "NOT caught", 1: "caught"}
 SLOW = ("torch", "transformers", "scipy", "huggingface_hub", "PIL")
 """Packages that are imported once, not anew for each mutation: most of its time otherwise."""
 
-KNOWN = (
-    MUTATIONS
-    + MODEL_MUTATIONS
-    + SPAN_MUTATIONS
-    + REAL_MUTATIONS
-    + TASK_MUTATIONS
-    + METHOD_MUTATIONS
-    + CIRCUIT_MUTATIONS
-    + VALUE_MUTATIONS
-)
+
+def known() -> list[Mutation]:
+    """The mutations of every table, by file: the one constant of each whose name ends with MUTATIONS."""
+    tables = [import_module(path.stem) for path in sorted(Path(__file__).parent.glob("mutations*.py"))]
+    return [
+        mutation
+        for table in tables
+        for name in dir(table)
+        if name.endswith("MUTATIONS")
+        for mutation in getattr(table, name)
+    ]
+
+
+KNOWN = known()
 
 
 def main(wanted: Sequence[str]) -> int:

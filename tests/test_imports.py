@@ -9,10 +9,40 @@ import pytest
 
 SOURCE = Path(__file__).parent.parent / "src" / "diptych"
 
-BASE = {"errors", "files", "registry", "parameters", "pictures", "raster"}
-VALUES = {"items", "spans", "layout", "alignment", "locate", "grid", "activations", "metrics", "statistics", "result"}
-VALUES |= {"means", "matching", "ranking", "sharing", "exchange"}
-METHODS = {"attribution", "interventions", "faithfulness", "compare", "backpatch", "paper_compat", "planted"}
+BASE = {
+    "errors",
+    "files",
+    "parameters",
+    "pictures",
+    "raster",
+    "registry",
+}
+VALUES = {
+    "activations",
+    "alignment",
+    "exchange",
+    "grid",
+    "items",
+    "layout",
+    "locate",
+    "matching",
+    "means",
+    "metrics",
+    "ranking",
+    "result",
+    "sharing",
+    "spans",
+    "statistics",
+}
+METHODS = {
+    "attribution",
+    "backpatch",
+    "compare",
+    "faithfulness",
+    "interventions",
+    "paper_compat",
+    "planted",
+}
 ONLY_VALUES = {"compare"}  # methods that compare circuits without a model
 
 LOWER = {
