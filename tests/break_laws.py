@@ -23,6 +23,7 @@ from mutations_circuits import CIRCUIT_MUTATIONS
 from mutations_methods import METHOD_MUTATIONS
 from mutations_models import MODEL_MUTATIONS
 from mutations_real import REAL_MUTATIONS
+from mutations_repair import REPAIR_MUTATIONS
 from mutations_spans import SPAN_MUTATIONS
 from mutations_tasks import TASK_MUTATIONS
 
@@ -41,6 +42,7 @@ KNOWN = (
     + TASK_MUTATIONS
     + METHOD_MUTATIONS
     + CIRCUIT_MUTATIONS
+    + REPAIR_MUTATIONS
 )
 
 

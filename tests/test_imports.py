@@ -12,7 +12,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "diptych"
 BASE = {"errors", "files", "registry", "parameters", "pictures", "raster"}
 VALUES = {"items", "spans", "layout", "alignment", "locate", "grid", "activations", "metrics", "statistics", "result"}
 VALUES |= {"means", "ranking", "sharing", "exchange"}
-METHODS = {"attribution", "interventions", "faithfulness", "compare", "backpatch", "paper_compat", "planted"}
+METHODS = {"attribution", "interventions", "faithfulness", "compare", "backpatch", "paper_compat", "planted", "delayed"}
 ONLY_VALUES = {"compare"}  # methods that compare circuits without a model
 
 LOWER = {
