@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from diptych.backpatch import Cell, back_patch, cells
     from diptych.batch import Batch
     from diptych.compare import overlaps, stability
+    from diptych.delayed import delay
     from diptych.errors import DiptychError
     from diptych.exchange import mib_graph, reference_scores, table
     from diptych.experiments._discovered import discovered
@@ -45,6 +46,7 @@ _HOMES = {
     "backpatch": ("Cell", "back_patch", "cells"),
     "batch": ("Batch",),
     "compare": ("overlaps", "stability"),
+    "delayed": ("delay",),
     "errors": ("DiptychError",),
     "exchange": ("mib_graph", "reference_scores", "table"),
     "experiments._discovered": ("discovered",),
@@ -100,6 +102,7 @@ __all__ = [
     "back_patch",
     "build",
     "cells",
+    "delay",
     "discovered",
     "echoed",
     "effects",
