@@ -12,7 +12,6 @@ from diptych.models.encode import Prompt, collate, tokenizer_of
 from diptych.models.hooks import hooks
 from diptych.models.vlm import VLM
 
-
 Edits = Callable[[Sequence[int]], AbstractContextManager[Any]]
 """The places of a batch's prompts → a context manager that edits runs of that batch."""
 
