@@ -28,6 +28,34 @@ def prompts(inputs: Inputs) -> list[Inputs]:
     return [{name: part[index] for name, part in parts.items()} for index in range(count)]
 
 
+def striped(value: Tensor) -> Tensor:
+    """Pixels of another picture: every second number halved, since some towers do not see how light a picture is."""
+    if not value.is_floating_point():
+        return value
+    return value * (1 - torch.arange(value.shape[-1], device=value.device) % 2 / 2).to(value.dtype)
+
+
+def reads_apart(capture: Capture, both: Inputs, apart: DecoderCall) -> bool:
+    """Whether the model makes of two prompts at once what it makes of each alone (`apart`), but for rounding.
+
+    Some refuse the batch; some read the pictures of another prompt and do not say so. The yardstick is by how much the
+    two prompts differ.
+    """
+    try:
+        found = capture(both).leaves()
+    except torch.OutOfMemoryError:
+        raise
+    except Exception:  # whatever a model raises that wants its pictures stacked otherwise
+        return False
+    expected, first = apart.leaves(), apart.take([0, 0]).leaves()
+    floats = [name for name, leaf in expected.items() if isinstance(leaf, Tensor) and leaf.is_floating_point()]
+    return all(
+        found[name].shape == expected[name].shape
+        and _distance(found[name], expected[name]) <= 0.1 * _distance(expected[name], first[name])
+        for name in floats
+    )
+
+
 def learn_batch_dims(capture: Capture, inputs: Inputs, call: DecoderCall) -> BatchDims:
     """Along which dimension each tensor of a call stacks prompts: the one that doubles when the prompt is given twice.
 
@@ -88,6 +116,10 @@ def _doubled(name: str, one: Tensor, two: Tensor | None) -> int | None:
             f"Decoder argument '{name}' has shape {shapes[0]}, twice as many prompts {shapes[1]}: no batch dimension."
         )
     return dims[0] if dims else None
+
+
+def _distance(a: Tensor, b: Tensor) -> float:
+    return float((a - b).abs().max())
 
 
 def _require_shared(name: str, leaves: Sequence[Any]) -> None:

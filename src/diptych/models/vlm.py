@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from diptych.batch import Inputs
@@ -23,7 +23,7 @@ from diptych.models.readable import require_embeddings, require_eval, require_re
 from diptych.models.recording import Recording
 from diptych.models.resume import Forms, learn, resumed, stream, with_stream
 from diptych.models.sites import Site, Sites, find_sites
-from diptych.models.stacking import learn_batch_dims, prompts, stack
+from diptych.models.stacking import learn_batch_dims, prompts, reads_apart, stack, striped
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -108,6 +108,18 @@ class VLM:
             self._batch_dims[signature] = learn_batch_dims(self._reach_decoder, alone[0], calls[0])
         return stack(calls, self._batch_dims[signature])
 
+    @torch.no_grad()
+    def stacks(self, inputs: Inputs) -> bool:
+        """Whether the model itself, given prompts one behind the other, reads each as if it were alone.
+
+        Tried with the first prompt and the same one with another picture. `capture` needs no such model; `generate` does.
+        """
+        one = prompts(inputs)[0]
+        if not any(value.is_floating_point() for value in one.values()):
+            return True
+        both = {name: torch.cat([value, striped(value)]) for name, value in one.items()}
+        return reads_apart(self._reach_decoder, both, self.capture(both))
+
     def run(self, call: DecoderCall) -> Float[Tensor, "batch vocab"]:
         """Logits at the last position, from the decoder on: the top-level model runs with the captured arguments.
 
@@ -119,6 +131,14 @@ class VLM:
     def run_inputs(self, inputs: Inputs) -> Float[Tensor, "batch vocab"]:
         """Logits at the last position of a plain forward on processor outputs, vision tower and all, prompt by prompt."""
         return torch.cat([self._last_logits(*self._placed(one)) for one in prompts(inputs)])
+
+    def generate(self, inputs: Inputs, **options: Any) -> Int[Tensor, "batch pos"]:
+        """The prompts and what the model's own `generate` writes behind them, with options of its; see `models.generate`."""
+        require_eval(self.model, self.layers)
+        host, placed = self._placed(inputs)
+        self._ids = placed["input_ids"]
+        written: Tensor = host.generate(**placed, **options)  # type: ignore[operator]
+        return written
 
     @contextmanager
     def record(self) -> Iterator[Recording]:
