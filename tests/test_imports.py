@@ -38,6 +38,7 @@ METHODS = {
     "attribution",
     "backpatch",
     "compare",
+    "delayed",
     "faithfulness",
     "interventions",
     "paper_compat",
