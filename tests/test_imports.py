@@ -44,10 +44,6 @@ METHODS = {
     "paper_compat",
     "planted",
 }
-BASE = {"errors", "files", "registry", "parameters", "pictures", "raster"}
-VALUES = {"items", "spans", "layout", "alignment", "locate", "grid", "activations", "metrics", "statistics", "result"}
-VALUES |= {"means", "ranking", "sharing", "exchange"}
-METHODS = {"attribution", "interventions", "faithfulness", "compare", "backpatch", "paper_compat", "planted", "delayed"}
 ONLY_VALUES = {"compare"}  # methods that compare circuits without a model
 
 LOWER = {
