@@ -88,7 +88,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     (FILES, "    if not rows:\n", "    if False:\n", "tests/test_folder.py::test_a_file_that_is_no_table_is_refused[an empty file]"),
     (ROWS, 'path.is_absolute() or ".." in path.parts', '".." in path.parts', "tests/test_folder.py::test_a_wrong_line_is_refused_by_file_and_line[a picture at the root]"),
     (ROWS, 'path.is_absolute() or ".." in path.parts', "path.is_absolute()", "tests/test_folder.py::test_a_wrong_line_is_refused_by_file_and_line[a picture elsewhere]"),
-    (ROWS, "        picture.check()\n", "        pass\n", "tests/test_folder.py::test_a_wrong_line_is_refused_by_file_and_line[a picture of too many pixels]"),
+    (ROWS, "        picture.open()  #", "        pass  #", "tests/test_folder.py::test_a_wrong_line_is_refused_by_file_and_line[a picture of too many pixels]"),
     (ROWS, "        if item.id in items:\n", "        if False:\n", "tests/test_folder.py::test_a_wrong_line_is_refused_by_file_and_line[an id twice]"),
     (ROWS, "isinstance(value, bool) or ", "", "tests/test_folder.py::test_a_wrong_line_is_refused_by_file_and_line[a truth value]"),
     (ROWS, "item.answer not in answers", "not item.answer", "tests/test_folder.py::test_a_wrong_line_is_refused_by_file_and_line[an unknown answer]"),

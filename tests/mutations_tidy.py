@@ -3,6 +3,8 @@
 from mutations import Mutation
 
 MATCHING = "src/diptych/matching.py"
+ROWS = "src/diptych/tasks/_rows.py"
+ORDERING = "src/diptych/tasks/ordering.py"
 HERE = "tests/test_matching.py::"
 
 VALUE_MUTATIONS: tuple[Mutation, ...] = (
@@ -20,4 +22,6 @@ VALUE_MUTATIONS: tuple[Mutation, ...] = (
     (MATCHING, "item.accepted if held else (item.answer, *item.accepted)", "(item.answer, *item.accepted)", HERE + "test_the_answer_of_an_item_is_accepted_and_annotators_stay_as_many"),
     (MATCHING, 'f" {words} " in f" {normalise(prompt)} "', "set(words.split()) <= set(normalise(prompt).split())", HERE + "test_a_match_is_echoed_if_the_prompt_holds_the_matched_answer"),
     (MATCHING, "[answer] * len(accepted)", "accepted", HERE + "test_a_match_is_echoed_if_the_prompt_holds_the_matched_answer"),
+    (ORDERING, "missing = sum(max(0, per_split - len(task.split(split))) for split in SPLITS)", "missing = 0", "tests/test_tasks.py::test_no_split_of_ordering_is_short"),
+    (ROWS, "        picture.open()  #", "        pass  #", "tests/test_folder.py::test_what_is_wrong_is_refused_by_file_and_line_in_every_kind_of_table[a JPEG cut short-metadata.csv]"),
 )  # fmt: skip

@@ -164,7 +164,9 @@ def test_letters_and_signs_of_europe_are_drawn_and_the_typeface_is_the_one_recor
     drawn = {sign: bytes(font.getmask(sign)) for sign in "äßçøł×÷−≤αж\uffff"}
 
     assert len(set(drawn.values())) == len(drawn)  # the last one is the box for what the typeface lacks
-    assert hashlib.sha256(typeface).hexdigest() in files("diptych").joinpath("data/typeface/SOURCES.md").read_text()
+    assert (
+        hashlib.sha256(typeface).hexdigest() in files("diptych").joinpath("data/contact_sheet/SOURCES.md").read_text()
+    )
 
 
 def test_a_name_stays_inside_the_folder() -> None:

@@ -74,7 +74,9 @@ def test_a_picture_of_too_many_pixels_is_named(tmp_path: Path, monkeypatch: pyte
     Image.new("L", (30, 30)).save(tmp_path / "cat.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
 
-    with pytest.raises(InputError, match=r"cat.png' cannot be opened: .*exceeds limit.*attack\. Expected"):
+    with pytest.raises(
+        InputError, match=r"cat.png' cannot be opened: it has more than 100 pixels, so it is not decoded\. Expected"
+    ):
         ImageFile(tmp_path / "cat.png").open()
 
 
@@ -84,18 +86,16 @@ def test_a_picture_that_pillow_would_only_warn_of_is_refused_too(
     Image.new("L", (30, 30)).save(tmp_path / "cat.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 600)
 
-    for look in (ImageFile(tmp_path / "cat.png").open, ImageFile(tmp_path / "cat.png").check):
-        with pytest.raises(InputError, match=r"cat.png' cannot be opened: .*exceeds limit of 600 pixels"):
-            look()
+    with pytest.raises(
+        InputError, match=r"cat.png' cannot be opened: it has more than 600 pixels, so it is not decoded"
+    ):
+        ImageFile(tmp_path / "cat.png").open()
 
 
-def test_a_header_is_checked_without_decoding_the_picture(tmp_path: Path) -> None:
+def test_bytes_of_a_picture_cut_short_are_named(tmp_path: Path) -> None:
     Image.effect_noise((64, 64), 50).save(tmp_path / "cat.png")
     whole = (tmp_path / "cat.png").read_bytes()
-    (tmp_path / "cat.png").write_bytes(whole[:1000])
 
-    ImageFile(tmp_path / "cat.png").check()
-    ImageBytes(whole[:1000], "row 1").check()
     with pytest.raises(InputError, match="^The picture of row 1 cannot be opened: .*truncated"):
         ImageBytes(whole[:1000], "row 1").open()
 
@@ -104,7 +104,7 @@ def test_a_format_whose_reader_starts_another_program_is_refused(tmp_path: Path)
     Image.new("RGB", (3, 2)).save(tmp_path / "cat.eps")
 
     with pytest.raises(InputError, match="cannot identify image file"):
-        ImageFile(tmp_path / "cat.eps").check()
+        ImageFile(tmp_path / "cat.eps").open()
 
 
 def test_a_photo_is_turned_as_its_camera_noted(tmp_path: Path) -> None:

@@ -28,13 +28,25 @@ def text_of(item: Item) -> str:
 @GENERATED
 @pytest.mark.parametrize("per_split", [2, 100, 250])
 def test_splits_hold_about_as_many_items_as_asked_for(name: str, per_split: int) -> None:
-    if (name, per_split) == ("arithmetic", 250):
-        per_split = 240
-
     task = getattr(MODULES[name], name)(per_split=per_split)
 
-    assert len(task.items) == 3 * per_split
-    assert all(0.9 * per_split - 1 <= len(task.split(split)) <= 1.1 * per_split + 1 for split in SPLITS)
+    assert 3 * per_split <= len(task.items) <= 3.3 * per_split
+    assert all(0.9 * per_split - 1 <= len(task.split(split)) <= 1.15 * per_split + 1 for split in SPLITS)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    ("name", "per_split"), [("arithmetic", 270), ("counting", 250), ("ordering", 250), ("sentiment", 250)]
+)
+def test_every_split_holds_250_items_if_so_many_are_asked_for(name: str, per_split: int, seed: int) -> None:
+    task = getattr(MODULES[name], name)(per_split=per_split, seed=seed)
+
+    assert all(len(task.split(split)) >= 250 for split in SPLITS)
+
+
+@pytest.mark.parametrize("per_split", [2, 37, 100])
+def test_no_split_of_ordering_is_short(per_split: int) -> None:
+    assert all(len(ordering.ordering(per_split=per_split, seed=1).split(split)) >= per_split for split in SPLITS)
 
 
 @EACH

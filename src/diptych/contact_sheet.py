@@ -20,7 +20,7 @@ from diptych.raster import side_by_side
 SIDE = 224  # pixels that a picture is shown in
 MARGIN = 16
 COLUMN = 2 * SIDE  # width of one item's texts
-TYPEFACE = "data/typeface/DejaVuSans.ttf"
+TYPEFACE = "data/contact_sheet/DejaVuSans.ttf"
 INK, MUTED, RULE, PAPER = "#1d2126", "#5b646e", "#d9dce0", "#fdfdfc"
 
 

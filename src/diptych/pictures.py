@@ -48,10 +48,6 @@ class ImageFile:
         except OSError as error:
             raise InputError(f"Image '{self.path}' cannot be read: {error.strerror}. Check the path.") from error
 
-    def check(self) -> None:
-        """Raise `InputError` unless the file begins as a picture of a size that may be decoded."""
-        _header(f"Image '{self.path}'", Path(self.path))
-
 
 @dataclass(frozen=True)
 class ImageBytes:
@@ -65,10 +61,6 @@ class ImageBytes:
 
     def digest(self) -> str:
         return hashlib.sha256(self.data).hexdigest()
-
-    def check(self) -> None:
-        """Raise `InputError` unless the bytes begin as a picture of a size that may be decoded."""
-        _header(f"The picture of {self.name}", io.BytesIO(self.data))
 
 
 @dataclass(frozen=True)
@@ -106,20 +98,16 @@ def plain_digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
 
 
-def _header(title: str, source: Path | BinaryIO) -> None:
-    try:
-        _opened(source).close()
-    except Exception as error:
-        raise _refusal(title, error) from error
-
-
 def _decoded(title: str, source: Path | BinaryIO) -> "Image":
     """The picture as RGB, upright."""
     try:
         with _opened(source) as image:
             return as_rgb(image)
     except Exception as error:  # of a damaged file: OSError, SyntaxError, ValueError, or Pillow's own
-        raise _refusal(title, error) from error
+        raise InputError(
+            f"{title} cannot be opened: {str(error).rstrip('.')}. "
+            f"Expected a picture that Pillow reads (PNG, JPEG, WebP). Replace the file or drop the item."
+        ) from error
 
 
 def _opened(source: Path | BinaryIO) -> "Image":
@@ -128,11 +116,7 @@ def _opened(source: Path | BinaryIO) -> "Image":
 
     with warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
-        return Image.open(source, formats=FORMATS)
-
-
-def _refusal(title: str, error: Exception) -> InputError:
-    return InputError(
-        f"{title} cannot be opened: {str(error).rstrip('.')}. "
-        f"Expected a picture that Pillow reads (PNG, JPEG, WebP). Replace the file or drop the item."
-    )
+        try:
+            return Image.open(source, formats=FORMATS)
+        except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+            raise InputError(f"it has more than {Image.MAX_IMAGE_PIXELS:,} pixels, so it is not decoded") from error

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from diptych.errors import InputError
 from diptych.tasks._files import Row, find_table, read_table
-from diptych.tasks._rows import Checked, file_opener, needed, picture_of, rename, text, texts
+from diptych.tasks._rows import Stored, file_opener, needed, picture_of, rename, text, texts
 
 FIELDS = ("id", "name", "aliases", "type", "image", "split")
 
@@ -20,7 +20,7 @@ class Entity:
     name: str
     aliases: tuple[str, ...]
     type: str
-    picture: Checked | None
+    picture: Stored | None
 
 
 def read_entities(folder: Path, images: Path | None, columns: Mapping[str, str] | None) -> dict[str, Entity]:

@@ -15,8 +15,8 @@ from diptych.tasks._files import Row
 FIELDS = ("id", "text", "image", "query", "answer", "accepted", "group", "cluster", "split")
 """What a row may say of its item; only a query, an answer and one panel are needed."""
 
-Checked = ImageFile | ImageBytes
-Open = Callable[[Row, Any], tuple[Checked, str]]
+Stored = ImageFile | ImageBytes
+Open = Callable[[Row, Any], tuple[Stored, str]]
 """A row and the value of its image column → the picture, and a name that equal pictures share."""
 
 
@@ -107,7 +107,7 @@ def texts(row: Row, field: str) -> tuple[str, ...]:
 def file_opener(folder: Path) -> Open:
     """Opens pictures by their paths in `folder`; a path may not leave it, but links in it are followed."""
 
-    def open_picture(row: Row, value: Any) -> tuple[Checked, str]:
+    def open_picture(row: Row, value: Any) -> tuple[Stored, str]:
         path = PurePosixPath(needed(row, "image"))
         if path.is_absolute() or ".." in path.parts or "\0" in str(path):
             raise InputError(
@@ -122,13 +122,13 @@ def file_opener(folder: Path) -> Open:
     return open_picture
 
 
-def picture_of(row: Row, open_picture: Open) -> tuple[Checked | None, str]:
-    """The row's picture with its header read, and its name; raises `InputError` if it is too large or none at all."""
+def picture_of(row: Row, open_picture: Open) -> tuple[Stored | None, str]:
+    """The row's picture, and its name; raises `InputError` if it cannot be decoded or is too large for that."""
     if row.values.get("image") is None:
         return None, ""
     picture, name = open_picture(row, row.values["image"])
     try:
-        picture.check()
+        picture.open()  # only to see that it can be: a damaged one is refused here, by its line
     except InputError as error:
         raise InputError(f"{row.place}: {error}") from error
     return picture, name

@@ -11,7 +11,7 @@ from diptych.errors import InputError
 from diptych.items import Task
 from diptych.pictures import ImageBytes, ImageFile
 from diptych.tasks._files import Row
-from diptych.tasks._rows import Checked, Open, rename, task_of
+from diptych.tasks._rows import Open, Stored, rename, task_of
 
 LAYOUTS: dict[str, dict[str, str]] = {
     "vqav2": {
@@ -129,7 +129,7 @@ def _wanted(rows: Iterator[Row], where: Mapping[str, str] | None) -> Iterator[Ro
 def _opener(folder: Path) -> Open:
     """Opens pictures from their bytes, or, of a data set in a folder, from a file inside it: never from elsewhere."""
 
-    def open_picture(row: Row, value: Any) -> tuple[Checked, str]:
+    def open_picture(row: Row, value: Any) -> tuple[Stored, str]:
         held = {"bytes": value} if isinstance(value, bytes) else value
         if not isinstance(held, dict) or not held.keys() & {"bytes", "path"}:
             raise InputError(

@@ -1,10 +1,12 @@
 """Ordering: which colour is the n-th object from the left or the right, in a sentence or in a drawn scene."""
 
 import hashlib
+import itertools
 import random
+from collections.abc import Iterator
 
 from diptych.errors import InputError
-from diptych.items import Drawing, Item, Modality, Task
+from diptych.items import SPLITS, Drawing, Item, Modality, Task
 from diptych.tasks._row import COLOURS, SOLIDS, draw_row
 
 VERSION = 1
@@ -23,19 +25,17 @@ def ordering(*, per_split: int = 100, seed: int = 0, objects: int = 4, depth: fl
     one of four. The group is the question, so a counterfactual has the same query; the cluster is the list of colours.
     All lists of colours are held out (`held_out`).
 
-    `objects`: in the row, 3 to 6. `depth`: how far the objects of the scene stand apart in depth, 0 to 1; what is far
-    is small and high.
+    `per_split`: the least that a split holds. `objects`: in the row, 3 to 6. `depth`: how far the objects of the scene
+    stand apart in depth, 0 to 1; what is far is small and high.
     """
     _check(per_split, objects, depth)
-    chance = random.Random(f"ordering:{seed}")
-    questions = [(place, side) for place in range(objects) for side in SIDES]
-    colours, items = list(COLOURS), dict[str, Item]()
-    for index in range(3 * per_split):
-        place, side = questions[index % len(questions)]
-        answer = colours[index // len(questions) % len(colours)]
-        item = _held_out_item(place, side, answer, chance, objects, depth, items)
-        items[item.id] = item
-    return Task("ordering", VERSION, tuple(items.values()), tuple(colours))
+    drawn, items = _balanced(random.Random(f"ordering:{seed}"), objects, depth), list[Item]()
+    missing = 3 * per_split
+    while missing:  # a list of colours is in one split with all its items: thirds of the lists differ in size
+        items += itertools.islice(drawn, missing)
+        task = Task("ordering", VERSION, tuple(items), tuple(COLOURS))
+        missing = sum(max(0, per_split - len(task.split(split))) for split in SPLITS)
+    return task
 
 
 def held_out(item: Item) -> bool:
@@ -81,8 +81,18 @@ def _asked(colours: list[str], place: int, side: str) -> str:
     return colours[place if side == "left" else -1 - place]
 
 
+def _balanced(chance: random.Random, objects: int, depth: float) -> Iterator[Item]:
+    """Different items, held out, of each question and colour in turn."""
+    taken: set[str] = set()
+    asked = [(place, side, colour) for colour in COLOURS for place in range(objects) for side in SIDES]
+    for place, side, answer in itertools.cycle(asked):
+        item = _held_out_item(place, side, answer, chance, objects, depth, taken)
+        taken.add(item.id)
+        yield item
+
+
 def _held_out_item(
-    place: int, side: str, answer: str, chance: random.Random, objects: int, depth: float, taken: dict[str, Item]
+    place: int, side: str, answer: str, chance: random.Random, objects: int, depth: float, taken: set[str]
 ) -> Item:
     for _ in range(TRIES):
         colours, solids = sample(chance, objects)
