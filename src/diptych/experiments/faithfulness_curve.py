@@ -1,6 +1,7 @@
 """Faithfulness curve: how small a circuit still does the task, chosen on select and reported on test."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial, reduce
 from operator import add
 from typing import Any
@@ -26,11 +27,12 @@ from diptych.experiments._measured import (
 from diptych.experiments._parameters import Count, Halvings, MetricName, Options, Positions, Seed, Several, Share, Sizes
 from diptych.experiments._survey import FoldScores, Selection, Survey, clusters
 from diptych.faithfulness import bisect, minimal_size
-from diptych.items import Contrast, Modality
+from diptych.items import SPLITS, Contrast, Modality, Split
 from diptych.layout import Layout
 from diptych.means import Means
 from diptych.models.encode import AnswerTokens, encode
 from diptych.models.vlm import VLM
+from diptych.result import Result
 from diptych.run import Finding, Run
 from diptych.statistics import Estimate
 
@@ -65,49 +67,79 @@ def faithfulness_curve(
     """
     if list(sizes) != sorted(set(sizes)) or sizes[-1] != 1:
         raise InputError(f"sizes are {sizes}; expected increasing fractions that end with 1.0.")
-    survey = Survey.of(run)
     asked: Options = {"metric": metric, "seed": seed, "positions": positions} | discovery
-    found = run.get("discover", modality=modality, **asked)
-    folds = FoldScores.of(run, found)
-    chosen = {
-        split: survey.contrasts(modality, split, seed=seed, positions=asked["positions"])
-        for split in ("discover", "select", "test")
-    }
-    reduction = str(found.conditions["reduction"])
-    main = helpful_first(str(found.conditions["metric"]), reduction)
-    work = partial(
-        measure,
-        scores=folds.mean(),
-        ablation=ablation,
-        means=_means(run, survey.answers, chosen["discover"]) if ablation == "mean" else None,
-        metric=metric,
-        answers=survey.answers,
-        batch_size=run.batch_size,
-    )
-    select = _Select(run, work, chosen["select"], main)
+    ranked = _Ranked.of(run, modality, asked, seed)
+    work = ranked.work(run, ablation, metric)
+    select = _Select(run, work, ranked.chosen["select"], ranked.main)
     size = select.minimal(sizes, threshold, halvings)
     reported = sorted({*sizes, *([] if size is None else [size])})
-    orders = _orders(main, reduction, random_circuits, seed)
-    test = _measured(run, partial(work, sizes=reported, orders=orders), chosen["test"], "test")
+    orders = _orders(ranked.main, ranked.reduction, random_circuits, seed)
+    test = _measured(run, partial(work, sizes=reported, orders=orders), ranked.chosen["test"], "test")
     rows = [row(modality, reported, index, test, select.tried) for index in range(len(reported))]
-    area = areas(reported, test, reduction)
+    area = areas(reported, test, ranked.reduction)
     return Finding(
         summary=summary(run.task.name, modality, threshold, rows[reported.index(size)] if size is not None else None),
         rows=rows,
-        conditions=survey.conditions
-        | chosen["select"].conditions()
-        | chosen["test"].conditions()
-        | chosen["test"].alignment_conditions()
-        | {"metric": metric, "ablation": ablation, "threshold": threshold, "seed": seed}
-        | ({"mean over": f"{len(chosen['discover'].used)} clean discover prompts"} if ablation == "mean" else {})
-        | {"ranked by": f"{found.conditions['method']}, {reduction}"}
-        | {"completeness error (median)": found.conditions["completeness error (median)"]}
+        conditions=ranked.conditions({"metric": metric, "ablation": ablation, "threshold": threshold, "seed": seed})
         | {"minimal size": size, "selected on": "select", "interval": "95% cluster bootstrap, 2000 draws"}
         | area
-        | (_stability(folds, main, size, rediscoveries, seed) if size is not None else {}),
+        | (_stability(ranked.folds, ranked.main, size, rediscoveries, seed) if size is not None else {}),
         figures=[curves(modality, metric, ablation, reported, rows, size, threshold)],
         notes=[*notes(test, select.tried, ablation), said_areas(area)],
     )
+
+
+@dataclass(frozen=True)
+class _Ranked:
+    """What `discover` found, by fold, and the prompts of each split that it is tried on."""
+
+    survey: Survey
+    found: Result
+    folds: FoldScores
+    chosen: dict[Split, Selection[Contrast]]
+
+    @classmethod
+    def of(cls, run: Run, modality: Modality, asked: Options, seed: int) -> "_Ranked":
+        """What `discover` finds with the parameters `asked` for."""
+        survey = Survey.of(run)
+        found = run.get("discover", modality=modality, **asked)
+        chosen = {split: survey.contrasts(modality, split, seed=seed, positions=asked["positions"]) for split in SPLITS}
+        return cls(survey, found, FoldScores.of(run, found), chosen)
+
+    @property
+    def reduction(self) -> str:
+        return str(self.found.conditions["reduction"])
+
+    @property
+    def main(self) -> Order:
+        """How the nodes are ranked."""
+        return helpful_first(str(self.found.conditions["metric"]), self.reduction)
+
+    def work(self, run: Run, ablation: Ablation, metric: str) -> Callable[..., dict[str, Tensor]]:
+        """What a chunk of prompts is measured by."""
+        return partial(
+            measure,
+            scores=self.folds.mean(),
+            ablation=ablation,
+            means=_means(run, self.survey.answers, self.chosen["discover"]) if ablation == "mean" else None,
+            metric=metric,
+            answers=self.survey.answers,
+            batch_size=run.batch_size,
+        )
+
+    def conditions(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """What the numbers hold for: prompts, what was asked for, and how nodes were ranked."""
+        averaged = {"mean over": f"{len(self.chosen['discover'].used)} clean discover prompts"}
+        return (
+            self.survey.conditions
+            | self.chosen["select"].conditions()
+            | self.chosen["test"].conditions()
+            | self.chosen["test"].alignment_conditions()
+            | asked
+            | (averaged if asked["ablation"] == "mean" else {})
+            | {"ranked by": f"{self.found.conditions['method']}, {self.reduction}"}
+            | {"completeness error (median)": self.found.conditions["completeness error (median)"]}
+        )
 
 
 def _orders(main: Order, reduction: str, random_circuits: int, seed: int) -> dict[str, Order]:
