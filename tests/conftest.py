@@ -7,10 +7,12 @@ os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
+import sys
 from pathlib import Path
 
 import pytest
 
+from commands import Command, Said
 from diptych.items import Item, Task
 
 
@@ -29,3 +31,21 @@ def model_folder(tmp_path: Path) -> Path:
     (folder / "config.json").write_text("{}")
     (folder / "model.safetensors").write_bytes(b"weights")
     return folder
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Runs `diptych arguments...` in this process; `columns`: width of the terminal."""
+    from diptych.cli import main
+
+    def run(*arguments: str, columns: int | None = None) -> Said:
+        if columns is not None:
+            monkeypatch.setenv("COLUMNS", str(columns))
+        monkeypatch.setattr(sys, "argv", ["diptych", *arguments])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as end:
+            main()
+        printed = capsys.readouterr()
+        return Said(end.value.code, printed.out, printed.err)
+
+    return run

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from commands import Command
 from diptych.cli import main
 from diptych.cli_values import shown
 from diptych.registry import names
@@ -46,40 +47,27 @@ def lab(tmp_path: Path, model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
     return tmp_path
 
 
-def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int | str | None:
-    """Exit status of `diptych arguments...`."""
-    monkeypatch.setattr(sys, "argv", ["diptych", *arguments])
-    with pytest.raises(SystemExit) as end:
-        main()
-    return end.value.code
-
-
 RUN = ("run", "sizes.py", "--model", "./tiny-model", "--task", "crosses.py")
 
 
-def test_a_run_prints_its_finding_and_its_folder(
-    lab: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    status = call(monkeypatch, *RUN, "-p", "sizes=0.25,0.5", "-p", "count=2", "-p", "name=null")
+def test_a_run_prints_its_finding_and_its_folder(lab: Path, command: Command) -> None:
+    said = command(*RUN, "-p", "sizes=0.25,0.5", "-p", "count=2", "-p", "name=null")
 
-    summary, folder = capsys.readouterr().out.splitlines()
-    assert status == 0
+    summary, folder = said.out.splitlines()
+    assert said.status == 0
     assert summary == "crosses · sizes: 0.75 2 None"
     assert json.loads((Path(folder) / "result.json").read_text())["rows"] == [{"count": 2}]
     assert folder.startswith("runs/tiny-model/crosses/sizes-")
 
 
-def test_a_report_is_made_from_the_folder_alone(
-    lab: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    call(monkeypatch, *RUN)
+def test_a_report_is_made_from_the_folder_alone(lab: Path, command: Command) -> None:
+    command(*RUN)
     (lab / "tiny-model" / "config.json").unlink()  # no model is needed any more
-    capsys.readouterr()
 
-    status = call(monkeypatch, "report", "runs", "--out", "page.html")
+    said = command("report", "runs", "--out", "page.html")
 
-    assert status == 0
-    assert capsys.readouterr().out == "page.html\n"
+    assert said.status == 0
+    assert said.out == "page.html\n"
     assert "0.5 1 a" in (lab / "page.html").read_text()
 
 
@@ -126,40 +114,35 @@ def test_bad_input_is_a_message_and_status_two(
     arguments: tuple[str, ...],
     message: str,
     lab: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    command: Command,
 ) -> None:
     (lab / "odd.py").write_text("def odd(): return 3")
 
-    status = call(monkeypatch, *arguments)
+    said = command(*arguments)
 
-    printed = capsys.readouterr()
-    assert status == 2
-    assert printed.err.startswith("diptych: ")
-    assert message in printed.err
-    assert "Traceback" not in printed.err
-    assert printed.out == ""
+    assert said.status == 2
+    assert said.err.startswith("diptych: ")
+    assert message in said.err
+    assert "Traceback" not in said.err
+    assert said.out == ""
 
 
-def test_a_folder_written_by_another_version_is_refused(
-    lab: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    call(monkeypatch, *RUN)
+def test_a_folder_written_by_another_version_is_refused(lab: Path, command: Command) -> None:
+    command(*RUN)
     run = next((lab / "runs").rglob("run.json"))
     run.write_text(json.dumps({**json.loads(run.read_text()), "format": 99}))
 
     for arguments in (RUN, ("report", "runs")):
-        assert call(monkeypatch, *arguments) == 2
-        assert "in store format 99" in capsys.readouterr().err
+        said = command(*arguments)
+        assert said.status == 2
+        assert "in store format 99" in said.err
 
 
-def test_control_c_ends_with_status_130_and_says_what_is_kept(
-    lab: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    status = call(monkeypatch, *RUN, "-p", "count=0")
+def test_control_c_ends_with_status_130_and_says_what_is_kept(lab: Path, command: Command) -> None:
+    said = command(*RUN, "-p", "count=0")
 
-    assert status == 130
-    assert "Finished units are kept in runs; the same command goes on from there." in capsys.readouterr().err
+    assert said.status == 130
+    assert "Finished units are kept in runs; the same command goes on from there." in said.err
 
 
 def test_a_fault_of_the_program_keeps_its_traceback(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,50 +152,41 @@ def test_a_fault_of_the_program_keeps_its_traceback(lab: Path, monkeypatch: pyte
         main()
 
 
-def test_a_wrong_option_is_explained_with_status_two(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert call(monkeypatch, "run", "--modell", "x") == 2
-    assert "--modell" in capsys.readouterr().err
+def test_a_wrong_option_is_explained_with_status_two(command: Command) -> None:
+    said = command("run", "--modell", "x")
+    assert said.status == 2
+    assert "--modell" in said.err
 
 
-def test_tasks_are_listed_with_their_counts(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert call(monkeypatch, "tasks") == 0
-    listed = capsys.readouterr().out
+def test_tasks_are_listed_with_their_counts(command: Command) -> None:
+    said = command("tasks")
+    assert said.status == 0
+    listed = said.out
 
-    assert call(monkeypatch, "tasks", "list") == 0
-    assert capsys.readouterr().out == listed
+    said = command("tasks", "list")
+    assert said.status == 0
+    assert said.out == listed
     assert "counting" in listed and "arithmetic" in listed
 
 
-def test_tasks_that_read_one_s_own_data_are_listed_with_what_they_need(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("COLUMNS", "220")
-
-    assert call(monkeypatch, "tasks") == 0
-    listed = capsys.readouterr().out
+def test_tasks_that_read_one_s_own_data_are_listed_with_what_they_need(command: Command) -> None:
+    said = command("tasks", columns=220)
+    assert said.status == 0
+    listed = said.out
     assert all(name in listed for name in names("task"))
     assert "path=..." in listed and "data=... split=..." in listed and "per_split=100" in listed
 
 
-def test_names_of_tasks_and_parameters_are_whole_in_a_narrow_terminal(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("COLUMNS", "80")
-
-    assert call(monkeypatch, "tasks") == 0
-    listed = capsys.readouterr().out
+def test_names_of_tasks_and_parameters_are_whole_in_a_narrow_terminal(command: Command) -> None:
+    said = command("tasks", columns=80)
+    assert said.status == 0
+    listed = said.out
     assert all(line[-1] in "┓┃┩│┤┘" for line in listed.splitlines())  # nothing is cut at the right
     assert all(f"│ {name} " in listed for name in names("task"))
     assert all(f" {key}=" in listed for name in names("task") for key in task_parameters(name).all())
 
 
-def test_a_run_takes_the_parameters_of_its_task(
-    lab: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_run_takes_the_parameters_of_its_task(lab: Path, command: Command) -> None:
     rows = [{"text": "x " * n, "query": "How many x?", "answer": n} for n in (1, 2, 3)]
     (lab / "mine.jsonl").write_text("\n".join(map(json.dumps, rows)))
     asked = (
@@ -228,26 +202,23 @@ def test_a_run_takes_the_parameters_of_its_task(
         "name=marks",
     )
 
-    assert call(monkeypatch, *asked) == 0
-    assert capsys.readouterr().out.startswith("marks · sizes: ")
+    said = command(*asked)
+    assert said.status == 0
+    assert said.out.startswith("marks · sizes: ")
 
 
-def test_a_contact_sheet_is_written_where_asked(
-    lab: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert call(monkeypatch, "tasks", "show", "crosses.py", "--n", "2", "--out", "sheets") == 0
+def test_a_contact_sheet_is_written_where_asked(lab: Path, command: Command) -> None:
+    said = command("tasks", "show", "crosses.py", "--n", "2", "--out", "sheets")
+    assert said.status == 0
 
-    assert capsys.readouterr().out.split() == ["sheets/crosses.html", "sheets/crosses.png"]
+    assert said.out.split() == ["sheets/crosses.html", "sheets/crosses.png"]
     assert "How many x?" in (lab / "sheets" / "crosses.html").read_text()
 
 
-def test_experiments_are_listed_with_their_parameters_and_defaults(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("COLUMNS", "160")
-
-    assert call(monkeypatch, "experiments") == 0
-    listed = capsys.readouterr().out
+def test_experiments_are_listed_with_their_parameters_and_defaults(command: Command) -> None:
+    said = command("experiments", columns=160)
+    assert said.status == 0
+    listed = said.out
 
     assert all(name in listed for name in names("experiment"))
     assert "modality=image" in listed and "windows=[1, 3, 5]" in listed
@@ -263,28 +234,22 @@ def test_a_parameter_without_default_is_listed_as_needed() -> None:
     ]
 
 
-def test_help_names_the_lists_of_what_can_be_run(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("COLUMNS", "160")
-
-    assert call(monkeypatch, "run", "--help") == 0
-    printed = capsys.readouterr().out
-    assert "diptych experiments" in printed and "diptych tasks" in printed
+def test_help_names_the_lists_of_what_can_be_run(command: Command) -> None:
+    said = command("run", "--help", columns=160)
+    assert said.status == 0
+    assert "diptych experiments" in said.out and "diptych tasks" in said.out
 
 
-def test_a_report_is_not_written_over_a_folder(
-    lab: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert call(monkeypatch, "report", "runs", "--out", ".") == 2
-    assert "is a directory" in capsys.readouterr().err
+def test_a_report_is_not_written_over_a_folder(lab: Path, command: Command) -> None:
+    said = command("report", "runs", "--out", ".")
+    assert said.status == 2
+    assert "is a directory" in said.err
 
 
-def test_shipped_models_are_listed_with_their_accuracies(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert call(monkeypatch, "models") == 0
-    listed = capsys.readouterr().out
+def test_shipped_models_are_listed_with_their_accuracies(command: Command) -> None:
+    said = command("models")
+    assert said.status == 0
+    listed = said.out
     assert "organism/qwen2vl: accuracy" in listed and "counting" in listed
 
 

@@ -1,12 +1,11 @@
 """`diptych check`: what a person sees of a model, its proof and its prompts, and the status the command ends with."""
 
 import re
-import sys
 from pathlib import Path
 
 import pytest
 
-from diptych.cli import main
+from commands import Command
 from prompts import Noise
 
 MODELS = ("random:qwen2_vl", "random:gemma3", "random:llava", "random:idefics3", "random:mistral3")
@@ -26,14 +25,6 @@ def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     return paths
 
 
-def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int | str | None:
-    """Exit status of `diptych check arguments...`."""
-    monkeypatch.setattr(sys, "argv", ["diptych", "check", *arguments])
-    with pytest.raises(SystemExit) as end:
-        main()
-    return end.value.code
-
-
 def cells(printed: str) -> list[list[str]]:
     """The rows of all tables, cell by cell."""
     return [[cell.strip() for cell in line.strip("│").split("│")] for line in printed.splitlines() if line[:1] == "│"]
@@ -41,74 +32,64 @@ def cells(printed: str) -> list[list[str]]:
 
 @pytest.mark.parametrize("model", MODELS)
 def test_a_tiny_model_is_shown_with_its_proof_and_the_segments_of_both_panels(
-    model: str, pictures: list[Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    model: str, pictures: list[Path], command: Command
 ) -> None:
-    status = call(
-        monkeypatch, model, "--image", str(pictures[0]), "--text", "star 4 moons", "--query", "How many are there?"
+    said = command(
+        "check", model, "--image", str(pictures[0]), "--text", "star 4 moons", "--query", "How many are there?"
     )
 
-    printed = capsys.readouterr().out
-    rows = cells(printed)
+    rows = cells(said.out)
     found = {row[0]: row[1] for row in rows if len(row) == 2}
-    assert status == 0
+    assert said.status == 0
     assert found["heads"] == "4 per layer, width 16" and found["neurons"] == "96 per layer"
     assert found["layers"] == "4 of attention" and found["devices"] == "cpu" and found["attention"] in ("sdpa", "eager")
     assert int(found["image tokens"]) > 0 and "float32" in found["parameters"]
     lines = [row for row in rows if len(row) == 4 and row[1] in ("yes", "NO")]
     assert len(lines) >= 9 and all(row[1] == "yes" and re.match(r"[\d.]", row[2]) for row in lines)
-    text, image = printed.split("text prompt: ")[1].split("image prompt: ")
+    text, image = said.out.split("text prompt: ")[1].split("image prompt: ")
     data = [row[2] for row in cells(text) if row[1] == "data"]
     assert data == ["'star'", "'4'", "'moons'"]
     assert f"'<image>' × {found['image tokens']}" in image and " data " in image
     assert [row[2] for row in cells(image) if row[1] == "generation"] == ["'assistant'"]
 
 
-def test_several_pictures_are_one_prompt(
-    pictures: list[Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    status = call(monkeypatch, "random:llava", "--image", str(pictures[0]), "--image", str(pictures[1]))
+def test_several_pictures_are_one_prompt(pictures: list[Path], command: Command) -> None:
+    said = command("check", "random:llava", "--image", str(pictures[0]), "--image", str(pictures[1]))
 
-    printed = capsys.readouterr().out
-    assert status == 0
-    assert printed.count("'<image>' × 16") == 2
+    assert said.status == 0
+    assert said.out.count("'<image>' × 16") == 2
 
 
 def test_segments_are_coloured_on_a_terminal_that_has_colours(
-    pictures: list[Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    pictures: list[Path], command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLORTERM", "truecolor")
     monkeypatch.setenv("TERM", "xterm-256color")
 
-    call(monkeypatch, "random:qwen2_vl", "--text", "4 moons", "--query", "How many?")
+    said = command("check", "random:qwen2_vl", "--text", "4 moons", "--query", "How many?")
 
-    printed = capsys.readouterr().out
-    assert "\x1b[38;2;230;159;0mdata" in printed  # the data's colour in reports, #E69F00
+    assert "\x1b[38;2;230;159;0mdata" in said.out  # the data's colour in reports, #E69F00
 
 
-def test_the_pixel_budget_and_the_system_prompt_are_shown(
-    pictures: list[Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    status = call(monkeypatch, "organism/qwen2vl", "--pixels", "3136,50176", "--attention", "eager", "--dtype", "auto")
+def test_the_pixel_budget_and_the_system_prompt_are_shown(pictures: list[Path], command: Command) -> None:
+    said = command("check", "organism/qwen2vl", "--pixels", "3136,50176", "--attention", "eager", "--dtype", "auto")
 
-    found = {row[0]: row[1] for row in cells(capsys.readouterr().out) if len(row) == 2}
-    assert status == 0
+    found = {row[0]: row[1] for row in cells(said.out) if len(row) == 2}
+    assert said.status == 0
     assert "shortest_edge 3136" in found["pixel budget"] and "longest_edge 50176" in found["pixel budget"]
     assert found["system prompt"] == "the template's own"
     assert found["attention"] == "eager" and found["parameters"].endswith("bfloat16")
 
 
-def test_a_line_that_fails_ends_with_status_one(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_line_that_fails_ends_with_status_one(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("diptych.models.vlm.last_position", lambda module, args: (args[0][:, :1],))
 
-    status = call(monkeypatch, "random:qwen2_vl")
+    said = command("check", "random:qwen2_vl")
 
-    printed = capsys.readouterr()
-    assert status == 1
-    assert any(row[1] == "NO" for row in cells(printed.out) if len(row) == 4)
-    assert "random:qwen2_vl is not read rightly" in printed.err
+    assert said.status == 1
+    assert any(row[1] == "NO" for row in cells(said.out) if len(row) == 4)
+    assert "random:qwen2_vl is not read rightly" in said.err
 
 
 @pytest.mark.parametrize(
@@ -128,12 +109,10 @@ def test_a_line_that_fails_ends_with_status_one(
 def test_bad_input_is_a_message_and_status_two(
     arguments: tuple[str, ...],
     message: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    command: Command,
 ) -> None:
-    status = call(monkeypatch, *arguments)
+    said = command("check", *arguments)
 
-    printed = capsys.readouterr()
-    assert status == 2
-    assert message in printed.err
-    assert printed.out == ""
+    assert said.status == 2
+    assert message in said.err
+    assert said.out == ""

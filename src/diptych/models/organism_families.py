@@ -67,18 +67,29 @@ def _chat(opening: str, user: str, image: str, closing: str, reply: str) -> str:
     )
 
 
+def _text(words: int, layers: int) -> dict[str, Any]:
+    """Sizes of a decoder, the same in every family."""
+    return {
+        "vocab_size": words,
+        "hidden_size": 128,
+        "intermediate_size": 352,
+        "num_hidden_layers": layers,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 4,
+        "max_position_embeddings": 512,
+    }
+
+
+def _rotations(base: float) -> dict[str, Any]:
+    """Position embeddings: rotations are slow in a large model; here positions of a short prompt must differ."""
+    return {"rope_type": "default", "rope_theta": base}
+
+
 def _qwen2_vl(token: Callable[[str], int], words: int, layers: int) -> Any:
     return Qwen2VLConfig(
         text_config={
-            "vocab_size": words,
-            "hidden_size": 128,
-            "intermediate_size": 352,
-            "num_hidden_layers": layers,
-            "num_attention_heads": 4,
-            "num_key_value_heads": 4,
-            "max_position_embeddings": 512,
-            # rotations are slow in a large model; positions of a short prompt must differ in every section
-            "rope_parameters": {"rope_type": "default", "rope_theta": 20.0, "mrope_section": [4, 6, 6]},
+            **_text(words, layers),
+            "rope_parameters": _rotations(20.0) | {"mrope_section": [4, 6, 6]},
             "bos_token_id": None,
             "eos_token_id": token("<|im_end|>"),
             "pad_token_id": token("<|pad|>"),
@@ -96,16 +107,10 @@ def _llava(token: Callable[[str], int], words: int, layers: int) -> Any:
     return LlavaConfig(
         text_config={
             "model_type": "mistral",
-            "vocab_size": words,
-            "hidden_size": 128,
-            "intermediate_size": 352,
-            "num_hidden_layers": layers,
-            "num_attention_heads": 4,
-            "num_key_value_heads": 4,
+            **_text(words, layers),
             "head_dim": 32,
-            "max_position_embeddings": 512,
             "sliding_window": None,
-            "rope_parameters": {"rope_type": "default", "rope_theta": 100.0},
+            "rope_parameters": _rotations(100.0),
             "bos_token_id": token("<s>"),
             "eos_token_id": token("</s>"),
             "pad_token_id": token("<pad>"),
@@ -131,21 +136,12 @@ def _llava(token: Callable[[str], int], words: int, layers: int) -> Any:
 def _gemma3(token: Callable[[str], int], words: int, layers: int) -> Any:
     return Gemma3Config(
         text_config={
-            "vocab_size": words,
-            "hidden_size": 128,
-            "intermediate_size": 352,
-            "num_hidden_layers": layers,
-            "num_attention_heads": 4,
-            "num_key_value_heads": 4,
+            **_text(words, layers),
             "head_dim": 32,
             "query_pre_attn_scalar": 32,
             "hidden_activation": "gelu",  # the usual approximation is three times slower on a CPU
-            "max_position_embeddings": 512,
             "sliding_window": 512,
-            "rope_parameters": {
-                "full_attention": {"rope_type": "default", "rope_theta": 100.0},
-                "sliding_attention": {"rope_type": "default", "rope_theta": 100.0},
-            },
+            "rope_parameters": {"full_attention": _rotations(100.0), "sliding_attention": _rotations(100.0)},
             "bos_token_id": token("<bos>"),
             "eos_token_id": token("<end_of_turn>"),
             "pad_token_id": token("<pad>"),
