@@ -61,19 +61,19 @@ REAL_MUTATIONS: tuple[Mutation, ...] = (
         CHAT + "a_text_that_holds_a_mark_of_a_picture_is_refused[text-qwen2_vl]",
     ),
     (
-        HOME + "models/encode.py",
+        HOME + "models/prompts.py",
         "return render(vlm.processor, vlm.name, content, vlm.system)",
         "return render(vlm.processor, vlm.name, content)",
         CHAT + "a_system_prompt_is_prefix_whether_the_templates_own_or_the_users[How many stars are there ?-qwen2_vl]",
     ),
     (
-        HOME + "models/encode.py",
+        HOME + "models/prompts.py",
         '[{"type": "image"}] * len(pictures)',
         '[{"type": "image"}]',
         CHAT + "several_pictures_are_data_from_the_first_to_the_last_and_all_are_read[qwen2_vl]",
     ),
     (
-        HOME + "models/encode.py",
+        HOME + "models/prompts.py",
         ' and name != "labels"',
         "",
         PROCESSORS + "a_real_processor_works_from_picture_to_proof[paligemma]",
@@ -98,7 +98,7 @@ REAL_MUTATIONS: tuple[Mutation, ...] = (
         RASTER + "a_processor_that_counts_pixels_gets_the_budget",
     ),
     (
-        HOME + "models/encode.py",
+        HOME + "models/prompts.py",
         "fitted(picture, vlm.pixels)",
         "picture",
         RASTER + "a_processor_of_fixed_size_gets_a_picture_that_was_resized",
