@@ -33,7 +33,9 @@ class Direct:
         return self.total - self.heads.sum((1, 2)) - self.neurons.sum(1) - self.embedding
 
 
-def direct(vlm: VLM, call: DecoderCall, answers: Int[Tensor, " batch"], counter_answers: Int[Tensor, " batch"]) -> Direct:
+def direct(
+    vlm: VLM, call: DecoderCall, answers: Int[Tensor, " batch"], counter_answers: Int[Tensor, " batch"]
+) -> Direct:
     """Each node's value times the gradient of the logit difference when no node depends on another.
 
     Every node is cut off from what is below it, so what is left is its own way: output projection, norms behind it,

@@ -27,9 +27,7 @@ def closest_across(
     return torch.stack([closest(states, image) for states in text])
 
 
-def cka(
-    a: Float[Tensor, "*layer item d"], b: Float[Tensor, "*layer item e"]
-) -> Float[Tensor, " *layer"]:
+def cka(a: Float[Tensor, "*layer item d"], b: Float[Tensor, "*layer item e"]) -> Float[Tensor, " *layer"]:
     """Linear centred kernel alignment of two descriptions of the same items, from unbiased estimates (float64).
 
     1 if they agree up to rotation, scale and shift; 0 in expectation if they are independent, however many dimensions

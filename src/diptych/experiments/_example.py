@@ -49,7 +49,9 @@ def show(vlm: VLM, payload: tuple[Item, Modality], *, answers: AnswerTokens) -> 
         "segments": _segments(prompt.layout),
         "predicted": predicted,
         "probability": float(logits.softmax(-1)[best]),
-        "picture": data_uri(side_by_side([picture.open() for picture in item.pictures])) if modality == "image" else None,
+        "picture": data_uri(side_by_side([picture.open() for picture in item.pictures]))
+        if modality == "image"
+        else None,
     }
     return {"panel": to_tensor(panel)}
 

@@ -40,9 +40,7 @@ def map_over(vlm: VLM, prompt: Prompt) -> dict[str, Any]:
     return {"picture": data_uri(image), "rows": rows, "columns": columns}
 
 
-def picture_map(
-    label: str, drawn: dict[str, Any], values: Sequence[float], words: Sequence[str] = ()
-) -> PictureMap:
+def picture_map(label: str, drawn: dict[str, Any], values: Sequence[float], words: Sequence[str] = ()) -> PictureMap:
     """A map of one value, and one word if there are any, per position of the picture, row by row."""
     starts = range(0, drawn["rows"] * drawn["columns"], drawn["columns"])
     cut = [values[start : start + drawn["columns"]] for start in starts]
@@ -52,7 +50,7 @@ def picture_map(
 
 def _seen(vlm: VLM, image: "Image") -> "Image":
     """The part of the picture that is left if the processor crops it around its centre."""
-    pictures = getattr(vlm.processor, "image_processor", None)
+    pictures: Any = getattr(vlm.processor, "image_processor", None)
     if not getattr(pictures, "do_center_crop", False):
         return image.copy()
     crop = pictures.crop_size

@@ -186,7 +186,9 @@ def _beyond(rows: Sequence[Row]) -> Curves:
         x_title="layer",
         y_title="difference of centred cosines",
         x=[float(layer) for layer in range(len(rows))],
-        series=[Series("image, own less other", *(numbers(rows, name) for name in ("own less other pairs", "low", "high")))],
+        series=[
+            Series("image, own less other", *(numbers(rows, name) for name in ("own less other pairs", "low", "high")))
+        ],
         levels=[(0.0, "nothing special")],
     )
 

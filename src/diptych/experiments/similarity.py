@@ -39,7 +39,10 @@ def similarity(run: Run, *, block: Several = 8, shuffles: Count = 200, seed: See
         rows=rows,
         conditions=survey.conditions
         | conditions
-        | {"split": "test", "centred by": f"mean data token of {told['n discover']} discover items, per panel and layer"}
+        | {
+            "split": "test",
+            "centred by": f"mean data token of {told['n discover']} discover items, per panel and layer",
+        }
         | {"items in a block": f"{min(map(len, parts))} to {max(map(len, parts))}", "seed": seed}
         | compared.conditions(),
         figures=[*curves(compared, rows), across(compared)],
@@ -85,7 +88,9 @@ def compare(vlm: VLM, items: Sequence[Item], *, means: Tensor) -> dict[str, Tens
         "raw": torch.stack([torch.stack([closest(theirs, ours) for theirs in text]) for ours in image]).cpu(),
         "centred": torch.stack([some.diagonal(dim1=1, dim2=2) for some in grid]).cpu(),
         "across": torch.stack([some[index] for index, some in enumerate(grid)]).cpu(),
-        "across others": torch.stack([torch.einsum("j,jtl->tl", w.to(g), g) for w, g in zip(weights, grid, strict=True)]).cpu(),
+        "across others": torch.stack(
+            [torch.einsum("j,jtl->tl", w.to(g), g) for w, g in zip(weights, grid, strict=True)]
+        ).cpu(),
         "text": torch.stack([some.mean(1) for some in text]).cpu(),
         "image": torch.stack([some.mean(1) for some in image]).cpu(),
         "other": other,

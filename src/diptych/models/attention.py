@@ -61,7 +61,7 @@ def _eager(mixer: Mixer, heads: Sequence[int]) -> Iterator[list[Tensor]]:
     """While open, the layer's attention runs under the eager kernel, and the weights of the heads are kept."""
     module, kept = mixer.module, []
     assert module is not None  # it attends
-    own = module.config
+    own: Any = module.config
 
     def keep(attention: nn.Module, args: Any, output: Any) -> None:
         found = output[1] if isinstance(output, tuple) and len(output) > 1 else None

@@ -34,6 +34,7 @@ def block(mixer: Mixer, rows: slice, columns: slice, heads: Sequence[bool] = (Tr
 
     `heads` says in which heads, all of them at once or one by one.
     """
+
     def cut(mask: Tensor | None, hidden: Tensor) -> Tensor:
         length = hidden.shape[-2]
         edges = torch.zeros(len(heads), length, length, dtype=torch.bool, device=hidden.device)
