@@ -1,6 +1,5 @@
 """What the comparison of panels tells: its rows, sentences and figures."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,18 +7,24 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
 from diptych.errors import InputError
 from diptych.experiments._text import fixed, interval
 from diptych.items import Item
-from diptych.result import Curves, Heatmap, Row, Series, numbers
+from diptych.result import Curves, Heatmap, Number, Row, Series, numbers
 from diptych.similarity import cka_reordered
 from diptych.statistics import MaximumNull, cluster_bootstrap, max_statistic_null, resampled_means
 
 Array = NDArray[np.float64]
+Bounds = tuple[Number, Number, Number]
+"""A value and its interval."""
+NOTHING: Bounds = (None, None, None)
+
+KINDS = ("centred", "raw")
+BEYOND, CKA, CLOSEST = "own less other pairs, centred", "CKA", "closest image layer"
+"""Measures beside the cosines; the last is the image layer closest to the text states of the row's layer."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,9 +56,8 @@ class Compared:
                 f"None of {items} items has another one with other data in its block, so there is nothing to compare the "
                 f"similarity of its panels with. Use a task with several texts, or larger blocks."
             )
-        kinds = ("raw", "centred")
-        own = {k: _array([units[u][k][i, i] for u, i in kept]) for k in kinds}
-        pool = {k: [_array(units[u][k][i][units[u]["other"][i]]) for u, i in kept] for k in kinds}
+        own = {k: _array([units[u][k][i, i] for u, i in kept]) for k in KINDS}
+        pool = {k: [_array(units[u][k][i][units[u]["other"][i]]) for u, i in kept] for k in KINDS}
         across = _array([units[u]["across"][i] - units[u]["across others"][i] for u, i in kept])
         text, image = (torch.cat([unit[panel] for unit in units]).transpose(0, 1) for panel in ("text", "image"))
         chance = torch.Generator().manual_seed(seed)
@@ -96,31 +100,35 @@ class Compared:
         return int(values.mean(0).argmax()), float(np.quantile(drawn, 0.025)), float(np.quantile(drawn, 0.975))
 
     def rows(self) -> list[Row]:
-        return [self._row(layer) for layer in range(self.layers)]
+        """One per layer and measure, beside its value for items that do not belong together."""
+        return [row for layer in range(self.layers) for row in self._rows(layer)]
 
-    def _row(self, layer: int) -> Row:
-        row: dict[str, Any] = {"layer": layer}
-        for kind in ("centred", "raw"):
-            found = cluster_bootstrap(self.own[kind][:, layer], self.clusters, seed=self.seed)
-            low, high = np.quantile(self.shuffled[kind][:, layer], [0.025, 0.975])
-            row |= {kind: found.value, f"{kind} low": found.low, f"{kind} high": found.high}
-            row |= {f"{kind}, other pairs": float(self.others(kind)[:, layer].mean())}
-            row |= {f"{kind}, other pairs low": float(low), f"{kind}, other pairs high": float(high)}
-        beyond = cluster_bootstrap(self.beyond("centred")[:, layer], self.clusters, seed=self.seed)
-        image, first, last = self.peak(self.across[:, layer])
-        own, drawn = self.cka[0, layer], self.cka[1:, layer]
-        return row | {
-            "own less other pairs": beyond.value,
-            "low": beyond.low,
-            "high": beyond.high,
-            "CKA": float(own),
-            "CKA shuffled, mean": _mean(drawn),
-            "CKA shuffled, 95%": _quantile(drawn, 0.95),
-            "closest image layer": image,
-            "closest low": first,
-            "closest high": last,
-            "n": beyond.n,
-        }
+    def _rows(self, layer: int) -> list[Row]:
+        cosines = [
+            self._row(
+                layer,
+                f"{kind} cosine",
+                self._estimate(self.own[kind][:, layer]),
+                _with_range(float(self.others(kind)[:, layer].mean()), self.shuffled[kind][:, layer]),
+            )
+            for kind in KINDS
+        ]
+        beyond = self._row(layer, BEYOND, self._estimate(self.beyond("centred")[:, layer]), NOTHING)
+        shuffled = self.cka[1:, layer]
+        cka = self._row(
+            layer, CKA, (float(self.cka[0, layer]), None, None), _with_range(float(shuffled.mean()), shuffled)
+        )
+        return [*cosines, beyond, cka, self._row(layer, CLOSEST, self.peak(self.across[:, layer]), NOTHING)]
+
+    def _row(self, layer: int, measure: str, value: Bounds, others: Bounds) -> Row:
+        row: dict[str, Any] = {"layer": layer, "measure": measure}
+        row |= zip(("value", "low", "high"), value, strict=True)
+        row |= zip(("other pairs", "other pairs low", "other pairs high"), others, strict=True)
+        return row | {"n": len(self.clusters) + (self.alone if measure == CKA else 0)}
+
+    def _estimate(self, values: Array) -> Bounds:
+        found = cluster_bootstrap(values, self.clusters, seed=self.seed)
+        return found.value, found.low, found.high
 
     def conditions(self) -> dict[str, Any]:
         facts = {"interval": "95% cluster bootstrap, 2000 draws", "shuffles": self.shuffles}
@@ -128,10 +136,15 @@ class Compared:
         return facts | {"p, closer than other pairs at any layer": self.anywhere.p}
 
 
+def of(rows: Sequence[Row], measure: str) -> list[Row]:
+    """The rows of a measure, by layer."""
+    return [row for row in rows if row["measure"] == measure]
+
+
 def summary(task: str, rows: Sequence[Row], compared: Compared) -> str:
     layer, first, last = compared.peak(compared.beyond("centred"))
-    row = rows[layer]
-    how = f"{fixed(row['own less other pairs'], 3, sign='+')} {interval(row, 3, sign='+')}"
+    row = of(rows, BEYOND)[layer]
+    how = f"{fixed(row['value'], 3, sign='+')} {interval(row, 3, sign='+')}"
     sure = f"p = {compared.anywhere.p:.2g} for any layer"
     if compared.anywhere.p > 0.05:
         return (
@@ -157,24 +170,23 @@ def notes(compared: Compared) -> list[str]:
     ]
 
 
-def curves(compared: Compared, rows: Sequence[Row]) -> list[Curves]:
-    return [_cosines(rows, "centred"), _cosines(rows, "raw"), _beyond(rows), _alignment(rows)]
+def curves(rows: Sequence[Row]) -> list[Curves]:
+    return [
+        *(_cosines(of(rows, f"{kind} cosine"), kind) for kind in KINDS),
+        _beyond(of(rows, BEYOND)),
+        _cka(of(rows, CKA)),
+    ]
 
 
 def _cosines(rows: Sequence[Row], kind: str) -> Curves:
-    names = (kind, f"{kind} low", f"{kind} high")
-    others = [f"{kind}, other pairs{end}" for end in ("", " low", " high")]
     return Curves(
         title=f"Similarity of the panels by layer, {kind}",
         caption="Mean over image data tokens of the highest cosine to a text data token, mean over items. The band of own "
         "pairs is a 95% interval over clusters; that of other pairs holds 95% of random partners.",
         x_title="layer",
         y_title=f"{kind} cosine",
-        x=[float(layer) for layer in range(len(rows))],
-        series=[
-            Series("image and its own text", *(numbers(rows, name) for name in names)),
-            Series("random other text", *(numbers(rows, name) for name in others)),
-        ],
+        x=_layers(rows),
+        series=[_own("image and its own text", rows), _others("random other text", rows)],
     )
 
 
@@ -185,28 +197,34 @@ def _beyond(rows: Sequence[Row]) -> Curves:
         "95% interval over clusters.",
         x_title="layer",
         y_title="difference of centred cosines",
-        x=[float(layer) for layer in range(len(rows))],
-        series=[
-            Series("image, own less other", *(numbers(rows, name) for name in ("own less other pairs", "low", "high")))
-        ],
+        x=_layers(rows),
+        series=[_own("image, own less other", rows)],
         levels=[(0.0, "nothing special")],
     )
 
 
-def _alignment(rows: Sequence[Row]) -> Curves:
+def _cka(rows: Sequence[Row]) -> Curves:
     return Curves(
         title="Alignment of items by layer (CKA)",
         caption="Linear CKA of the mean text and the mean image data token over items, unbiased, beside items put together "
-        "at random.",
+        "at random (band: 95% of orders).",
         x_title="layer",
         y_title="CKA",
-        x=[float(layer) for layer in range(len(rows))],
-        series=[
-            Series("image and its own text", numbers(rows, "CKA")),
-            Series("random order, mean", numbers(rows, "CKA shuffled, mean")),
-            Series("random order, 95th percentile", numbers(rows, "CKA shuffled, 95%")),
-        ],
+        x=_layers(rows),
+        series=[Series("image and its own text", numbers(rows, "value")), _others("random order", rows)],
     )
+
+
+def _layers(rows: Sequence[Row]) -> list[float]:
+    return [float(value or 0) for value in numbers(rows, "layer")]
+
+
+def _own(name: str, rows: Sequence[Row]) -> Series:
+    return Series(name, *(numbers(rows, column) for column in ("value", "low", "high")))
+
+
+def _others(name: str, rows: Sequence[Row]) -> Series:
+    return Series(name, *(numbers(rows, column) for column in ("other pairs", "other pairs low", "other pairs high")))
 
 
 def across(compared: Compared) -> Heatmap:
@@ -228,14 +246,14 @@ def across(compared: Compared) -> Heatmap:
     )
 
 
+def _with_range(value: float, draws: Array) -> Bounds:
+    """The value with 95 % of the draws, if all are defined."""
+    if not np.isfinite(draws).all():
+        return NOTHING
+    low, high = np.quantile(draws, [0.025, 0.975])
+    return value, float(low), float(high)
+
+
 def _array(values: Any) -> Array:
     found: Array = (values if isinstance(values, Tensor) else torch.stack(values)).double().numpy()
     return found
-
-
-def _mean(draws: Float[np.ndarray, " draw"]) -> float:
-    return float(draws.mean()) if np.isfinite(draws).all() else math.nan
-
-
-def _quantile(draws: Float[np.ndarray, " draw"], level: float) -> float:
-    return float(np.quantile(draws, level)) if np.isfinite(draws).all() else math.nan

@@ -131,7 +131,7 @@ def show(vlm: VLM, pair: Pair) -> dict[str, Tensor]:
         return {"map": to_tensor({"reason": f"No picture is drawn. {error}"})}
     layers = len(recorded.residuals)
     chosen = sorted({layers // 4, layers // 2, layers - 1})
-    words, maps = sorted(_words(vlm, pair.item)), []
+    words, maps = sorted(_words(vlm, pair.item) - _words(vlm, pair.counterfactual)), []
     places = recorded.data(vlm)
     for layer, logits in zip(
         chosen, lens(vlm, recorded.call, [recorded.residuals[c] for c in chosen], places), strict=True
@@ -139,12 +139,12 @@ def show(vlm: VLM, pair: Pair) -> dict[str, Tensor]:
         probability = logits[0].softmax(-1)
         likeliest = [tokenizer_of(vlm).decode([token]).strip() for token in probability.argmax(-1).tolist()]
         maps.append({"layer": layer, "values": probability[:, words].sum(-1).tolist(), "words": likeliest})
-    return {"map": to_tensor(drawn | {"maps": maps, "text": pair.item.text, "answer": pair.item.answer})}
+    return {"map": to_tensor(drawn | {"maps": maps, "answer": pair.item.answer})}
 
 
 def _maps(drawn: Sequence[dict[str, Any]]) -> list[PictureMaps]:
     maps = [
-        picture_map(f"'{one['text']}', layer {layer['layer']}", one, layer["values"], layer["words"])
+        picture_map(f"answer '{one['answer']}', layer {layer['layer']}", one, layer["values"], layer["words"])
         for one in drawn
         if "maps" in one
         for layer in one["maps"]
@@ -153,6 +153,6 @@ def _maps(drawn: Sequence[dict[str, Any]]) -> list[PictureMaps]:
         return []
     caption = (
         "Image tokens of the first test items, drawn where they lie in the picture: the likeliest token under the lens, and "
-        "as tint the probability of the words that stand for the same data in the text panel."
+        "as tint the probability of the words of the text panel that the counterfactual's has not."
     )
     return [PictureMaps("The picture under the lens", caption, "probability of the data's words", maps)]

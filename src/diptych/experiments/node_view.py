@@ -35,7 +35,7 @@ def node_view(
     run: Run,
     *,
     modality: Modality = "image",
-    heads: Count = 4,
+    heads: Count = 3,
     examples: Count = 2,
     threshold: Share = 0.8,
     metric: MetricName = "logit_diff",

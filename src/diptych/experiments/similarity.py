@@ -45,7 +45,7 @@ def similarity(run: Run, *, block: Several = 8, shuffles: Count = 200, seed: See
         }
         | {"items in a block": f"{min(map(len, parts))} to {max(map(len, parts))}", "seed": seed}
         | compared.conditions(),
-        figures=[*curves(compared, rows), across(compared)],
+        figures=[*curves(rows), across(compared)],
         notes=notes(compared),
     )
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from diptych.report.tables import known, text
 from diptych.result import Number, PictureMap, PictureMaps
@@ -19,18 +20,26 @@ class Cell:
 
 @dataclass(frozen=True)
 class Drawn:
-    """A map: its picture, its cells row by row, and how many columns they make."""
+    """A map: its cells row by row, and how many columns they make."""
 
     label: str
-    picture: str
     columns: int
     cells: Sequence[Cell]
 
 
-def draw(figure: PictureMaps) -> list[Drawn]:
-    """The maps of a figure, of one scale."""
+@dataclass(frozen=True)
+class Sheet:
+    """A picture and the maps over it that follow one another."""
+
+    picture: str
+    maps: Sequence[Drawn]
+
+
+def draw(figure: PictureMaps) -> list[Sheet]:
+    """The maps of a figure by picture, of one scale."""
     _, _, high = veil(figure)
-    return [_drawn(one, high) for one in figure.maps]
+    by_picture = groupby(figure.maps, key=lambda one: one.picture)
+    return [Sheet(picture, [_drawn(one, high) for one in maps]) for picture, maps in by_picture]
 
 
 def veil(figure: PictureMaps) -> tuple[str, float, float]:
@@ -47,7 +56,7 @@ def _drawn(one: PictureMap, high: float) -> Drawn:
         for y, (row, written) in enumerate(zip(one.values, words, strict=True), 1)
         for x, (value, word) in enumerate(zip(row, written, strict=True), 1)
     ]
-    return Drawn(one.label, one.picture, len(one.values[0]), cells)
+    return Drawn(one.label, len(one.values[0]), cells)
 
 
 def _cell(value: Number, word: str, high: float, place: str) -> Cell:

@@ -9,7 +9,7 @@ from typing import Any
 
 from diptych.report.figures import DRAW, side_by_side
 from diptych.report.palette import segment_colour
-from diptych.report.picture_maps import Drawn, draw, veil
+from diptych.report.picture_maps import Sheet, draw, veil
 from diptych.report.sentences import describe, is_right
 from diptych.report.tables import Table, table_of_figure, table_of_rows, text
 from diptych.result import Example, Figure, Heatmap, Panel, PictureMaps, Result
@@ -60,8 +60,8 @@ class Plate:
         return 2 + max((len(token_runs(panel)) for panel in getattr(self.figure, "panels", ())), default=0)
 
     @property
-    def maps(self) -> Sequence[Drawn]:
-        """The maps over pictures that the figure holds."""
+    def maps(self) -> Sequence[Sheet]:
+        """The pictures of the figure with the maps over them."""
         return draw(self.figure) if isinstance(self.figure, PictureMaps) else ()
 
     @property
