@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from diptych.direct import direct
+from diptych.contributions import direct_contributions
 from diptych.errors import InputError
 from diptych.experiments._heads import Chosen, choose, depth_map, in_circuit
 from diptych.experiments._picture import map_over, picture_map, picture_positions
@@ -24,13 +24,12 @@ from diptych.models.encode import encode, encode_item
 from diptych.models.load import load
 from diptych.models.parts import drawn_grid
 from diptych.models.vlm import VLM
-from diptych.result import PictureMaps
+from diptych.result import PictureMaps, Result
 from diptych.run import Run, Store
-from diptych.tasks import make_task
+from diptych.run.experiment import Experiment
+from diptych.tasks.counting import counting
 from prompts import Noise, answers, batch, contrasts, item
 from tiny import FAMILIES, tiny
-
-FEW = str(Path(__file__).parent / "lab" / "few_counting.py")
 
 
 def some_scores(vlm: VLM) -> Scores:
@@ -126,7 +125,7 @@ def test_what_heads_write_is_their_direct_contribution() -> None:
     values = looked(vlm, circuit, [Chosen("generation", 1, 2, 1.0)])
 
     (some,) = encode(vlm, contrasts("image", 2), answers(vlm)).batches
-    parts = direct(vlm, vlm.capture(some.clean), some.answers, some.counter_answers)
+    parts = direct_contributions(vlm, vlm.capture(some.clean), some.answers, some.counter_answers)
     torch.testing.assert_close(values["direct"], parts.heads)
     torch.testing.assert_close(values["direct"].sum((1, 2)) + values["others"].sum(1), parts.total)
     assert from_tensor(values["reasons"]) == []
@@ -241,14 +240,38 @@ def test_of_a_picture_that_is_cropped_the_part_that_the_model_sees_is_drawn() ->
     assert cropped["picture"] != before["picture"] and cropped["rows"] == before["rows"]
 
 
-def test_the_view_of_an_organism_reads_its_pictures(tmp_path: Path) -> None:
-    run = Run("organism/qwen2vl", make_task(FEW), store=Store(tmp_path))
+def with_minimal_circuit(run: Run, size: float | None) -> None:
+    """Store a curve that found a minimal circuit of this size: a random model has none of its own."""
+    curve = Experiment.find("faithfulness_curve")
+    _, plain = curve.bind({"modality": "image", "threshold": 0.8, "metric": "logit_diff", "seed": 0})
+    identity = run._identify(curve, plain)
+    told = {"minimal size": size, "ranked by": "ap, abs"}
+    run.store.open(identity).finish(Result(identity.to_json(), "A curve.", [], told), {})
 
-    found = run.get("node_view", heads=1, examples=1, discovery={"method": "ap", "reduction": "abs"})
 
-    assert found.conditions["circuit size"] and found.conditions["n test"]
+def opened(folder: Path, size: float | None) -> Run:
+    (folder / "tiny").mkdir()
+    (folder / "tiny" / "config.json").write_text("{}")
+    task = counting(per_split=24, style="shapes")
+    run = Run(str(folder / "tiny"), task, store=Store(folder / "runs"), load=lambda source: tiny("qwen2_vl"))
+    with_minimal_circuit(run, size)
+    return run
+
+
+def test_the_view_of_a_circuit_shows_heads_numbers_and_pictures(tmp_path: Path) -> None:
+    found = opened(tmp_path, 0.1).get("node_view", heads=2, examples=1)
+
+    assert found.conditions["circuit size"] == 0.1 and found.conditions["n test"]
     (maps,) = (figure for figure in found.figures if isinstance(figure, PictureMaps))
     assert len(maps.maps) == 2 and maps.maps[0].values != maps.maps[1].values
     assert {row["segment"] for row in found.rows} <= set(SEGMENTS[1:])
-    total = {row["number"]: row["value"] for row in found.rows if row["segment"] == "generation"}
-    assert math.fsum(float(v or 0) for n, v in total.items() if n.startswith("attention")) == pytest.approx(1, abs=1e-5)
+    for name in {(row["segment"], row["layer"], row["head"]) for row in found.rows}:
+        own = [row for row in found.rows if (row["segment"], row["layer"], row["head"]) == name]
+        seen = [float(row["value"] or 0) for row in own if str(row["number"]).startswith("attention")]
+        assert len(seen) == 4 and math.fsum(seen) == pytest.approx(1, abs=1e-5)
+    assert any(row["number"] == "direct contribution" for row in found.rows)
+
+
+def test_without_a_minimal_circuit_there_is_nothing_to_look_at(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="There is no image circuit to look at: A curve. Lower the threshold"):
+        opened(tmp_path, None).get("node_view")

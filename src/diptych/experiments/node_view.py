@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from diptych.batch import Batch
-from diptych.direct import direct
+from diptych.contributions import direct_contributions
 from diptych.errors import InputError, UnsupportedModel
 from diptych.experiments._halving import Along, Halving
 from diptych.experiments._heads import Chosen, choose, depth_map, minimal
@@ -138,7 +138,7 @@ def _by_segment(mass: Tensor, layout: Layout) -> Tensor:
 def _written(vlm: VLM, call: DecoderCall, batch: Batch) -> tuple[Tensor, Tensor, list[str]]:
     """Direct contributions, or nan with the reason."""
     try:
-        found = direct(vlm, call, batch.answers, batch.counter_answers)
+        found = direct_contributions(vlm, call, batch.answers, batch.counter_answers)
     except UnsupportedModel as error:
         shape = (len(batch), len(vlm.layers), vlm.sites.heads[0].count)
         return torch.full(shape, torch.nan), torch.full((len(batch), 3), torch.nan), [str(error)]

@@ -79,7 +79,8 @@ def _picture_maps(figure: PictureMaps) -> str:
     if not cells:
         return f"{figure.value_title} over the cells of pictures, without values."
     (high, there), (low, here) = max(cells, key=lambda cell: cell[0]), min(cells, key=lambda cell: cell[0])
-    head = f"{figure.value_title} over the cells of {len({one.picture for one in figure.maps})} pictures"
+    pictures = len({one.picture for one in figure.maps})
+    head = f"{figure.value_title} over the cells of {pictures} picture{'s' if pictures > 1 else ''}"
     return f"{head}: highest {text(high)} at {there}; lowest {text(low)} at {here}."
 
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from diptych.direct import Direct, direct
+from diptych.contributions import Contributions, direct_contributions
 from diptych.errors import UnsupportedModel
 from diptych.items import MODALITIES, Modality
 from diptych.metrics import logit_diff
@@ -17,9 +17,9 @@ every_model = pytest.mark.parametrize(("family", "kernel"), [(f, k) for f in FAM
 ROUNDING = 1e-5  # norms of transformers compute in float32, whatever the model's dtype
 
 
-def parts_of(vlm: VLM, modality: Modality = "image") -> Direct:
+def parts_of(vlm: VLM, modality: Modality = "image") -> Contributions:
     some = batch(vlm, modality, 2)
-    return direct(vlm, vlm.capture(some.clean), some.answers, some.counter_answers)
+    return direct_contributions(vlm, vlm.capture(some.clean), some.answers, some.counter_answers)
 
 
 @every_model
@@ -28,7 +28,7 @@ def test_the_parts_add_up_to_the_logit_difference(family: str, kernel: str, moda
     """Also through the norms that Gemma puts behind attention and MLP."""
     vlm = double(family, kernel)
     some = batch(vlm, modality, 2)
-    found = direct(vlm, vlm.capture(some.clean), some.answers, some.counter_answers)
+    found = direct_contributions(vlm, vlm.capture(some.clean), some.answers, some.counter_answers)
 
     own = logit_diff(vlm.run_inputs(some.clean), some.answers, some.counter_answers)
     torch.testing.assert_close(found.total, own, atol=ROUNDING, rtol=0)
@@ -65,7 +65,7 @@ def test_a_head_s_part_is_the_one_worked_out_by_hand(kernel: str) -> None:
     with torch.no_grad(), vlm.record() as recording, vlm.record_residuals() as residuals:
         vlm.run(call)
 
-    found = direct(vlm, call, some.answers, some.counter_answers)
+    found = direct_contributions(vlm, call, some.answers, some.counter_answers)
 
     final = residuals[-1][:, -1]
     scale = (final.pow(2).mean(-1, keepdim=True) + vlm.sites.decoder.norm.variance_epsilon).rsqrt()
@@ -84,8 +84,8 @@ def test_swapping_the_answers_turns_every_part_round_and_the_model_is_as_before(
     call = vlm.capture(some.clean)
     before = vlm.run(call)
 
-    forth = direct(vlm, call, some.answers, some.counter_answers)
-    back = direct(vlm, call, some.counter_answers, some.answers)
+    forth = direct_contributions(vlm, call, some.answers, some.counter_answers)
+    back = direct_contributions(vlm, call, some.counter_answers, some.answers)
 
     torch.testing.assert_close(back.heads, -forth.heads)
     torch.testing.assert_close(back.neurons, -forth.neurons)

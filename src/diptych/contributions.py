@@ -16,7 +16,7 @@ from diptych.models.vlm import VLM
 
 
 @dataclass(frozen=True, eq=False)
-class Direct:
+class Contributions:
     """Parts of logit(r) − logit(r') at the last position, in logits before any soft cap or scale behind the unembedding.
 
     `heads` are those of the last position, as only they are read by its unembedding. `neurons`: all of a layer together.
@@ -33,9 +33,9 @@ class Direct:
         return self.total - self.heads.sum((1, 2)) - self.neurons.sum(1) - self.embedding
 
 
-def direct(
+def direct_contributions(
     vlm: VLM, call: DecoderCall, answers: Int[Tensor, " batch"], counter_answers: Int[Tensor, " batch"]
-) -> Direct:
+) -> Contributions:
     """Each node's value times the gradient of the logit difference when no node depends on another.
 
     Every node is cut off from what is below it, so what is left is its own way: output projection, norms behind it,
@@ -67,7 +67,7 @@ def direct(
             heads[:, site.layer] += part.sum(-1)
         else:
             neurons[:, site.layer] += part.sum(-1)
-    return Direct(heads, neurons, embedding.sum(-1), total.detach().to(heads))
+    return Contributions(heads, neurons, embedding.sum(-1), total.detach().to(heads))
 
 
 @dataclass
