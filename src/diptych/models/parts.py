@@ -51,9 +51,8 @@ def drawn_grid(item: Item, held: Sequence[int], inputs: Inputs, size: tuple[int,
             f"Item '{item.id}' has {len(item.pictures)} pictures; positions are drawn over a picture that stands alone."
         )
     (rows, columns), (height, width) = token_grid(held, inputs), size
-    if rows != columns and abs(rows * width - columns * height) > max(
-        height, width
-    ):  # half a cell either way, by rounding
+    # rows and columns are each rounded by up to half a token
+    if rows != columns and abs(rows * width - columns * height) > max(height, width):
         raise InputError(
             f"The positions of the picture of item '{item.id}' lie in {rows} rows and {columns} columns, which is not the "
             f"shape of its {height} × {width} pixels. The model cuts it into tiles: they cannot be drawn over it."
