@@ -15,7 +15,7 @@ from typing import Any
 
 from PIL import Image, ImageDraw
 
-from diptych.result import Bars, Curves, Example, Figure, Heatmap, Panel, Result, Row, Series
+from diptych.result import Bars, Curves, Example, Figure, Heatmap, Panel, PictureMap, PictureMaps, Result, Row, Series
 
 TASKS = {"counting": 0.19, "factual_recall": 0.27}
 """Task and its invented gap between the panels."""
@@ -191,7 +191,19 @@ def _similarity(task: str) -> list[Result]:
     said = (
         "Image tokens come to resemble their words after layer 6: at layer 12 the cosine is 0.49 against 0.19 shuffled."
     )
-    return [result("similarity", task, said, rows, curves)]
+    return [result("similarity", task, said, rows, curves, picture_maps())]
+
+
+def picture_maps() -> PictureMaps:
+    """One drawing under two layers: a word and a number in each of 2 × 3 cells."""
+    words = [["fish", "ball", "fish"], ["cup", "fish", "ball"]]
+    maps = [
+        PictureMap(
+            f"layer {layer}", picture(), [[layer / 20 + x / 10 - y / 4 for x in range(3)] for y in range(2)], words
+        )
+        for layer in (6, 12)
+    ]
+    return PictureMaps("Image tokens under the lens", "The likeliest token in each cell.", "probability", maps)
 
 
 def _back_patching(task: str) -> list[Result]:

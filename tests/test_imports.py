@@ -38,11 +38,14 @@ METHODS = {
     "attribution",
     "backpatch",
     "compare",
+    "contributions",
     "delayed",
     "faithfulness",
     "interventions",
+    "lens",
     "paper_compat",
     "planted",
+    "similarity",
 }
 ONLY_VALUES = {"compare"}  # methods that compare circuits without a model
 

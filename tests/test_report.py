@@ -14,7 +14,7 @@ import report_example
 from diptych.errors import InputError
 from diptych.report.build import QUESTION, build, render
 from diptych.report.sections import arrange, figure_rows
-from diptych.result import Bars, Curves, Example, Heatmap, Panel, Result, Series
+from diptych.result import Bars, Curves, Example, Heatmap, Panel, PictureMap, PictureMaps, Result, Series
 
 REPORT = Path(str(files("diptych.report")))
 HOSTILE = ["</script><script>window.hacked = 1</script>", "<img src=x onerror='window.hacked = 1'>", "<b>{{ 7*7 }}</b>"]
@@ -31,6 +31,7 @@ def hostile() -> Result:
         Heatmap(*titles, image, HOSTILE, [script], [[1.0, 2.0, 3.0]], [(script, 0, 3)], [(1, 0, image)]),
         Curves(*titles, [1, 2], [Series(script, [1, 2], [0, 1], [2, 3])], False, [(1, image)], [(1, script)]),
         Bars(*titles, HOSTILE, [Series(image, [1, 2, 3])], [(1, image)]),
+        PictureMaps(script, image, bold, [PictureMap(script, report_example.picture(), [[1.0, -2.0, 3.0]], [HOSTILE])]),
     ]
     texts = {text: text for text in HOSTILE}
     return Result(
@@ -198,7 +199,7 @@ def test_figures_are_numbered_in_the_order_of_the_page():
     numbers = [int(number) for number in re.findall(r"Figure (\d+)\.", page())]
 
     assert numbers == list(range(1, len(numbers) + 1))
-    assert len(numbers) == 22
+    assert len(numbers) == 24
 
 
 def test_figures_of_both_panels_share_a_row():

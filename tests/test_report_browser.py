@@ -82,6 +82,21 @@ def test_every_figure_is_drawn_without_errors_or_requests(drawn):
     assert page.heard == []
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_cells_lie_over_their_picture_and_stronger_values_have_more_colour(visit, scheme):
+    page = visit("example", scheme=scheme)
+    over = page.locator(".over").first
+
+    cells, image = over.locator(".cells").bounding_box(), over.locator("img").bounding_box()
+    assert cells == pytest.approx(image, abs=1)
+    spans = over.locator(".cells span")
+    assert spans.count() == 6 and spans.first.inner_text() == "fish"
+    tints = spans.evaluate_all("cells => cells.map(cell => getComputedStyle(cell).backgroundColor)")
+    shares = spans.evaluate_all("cells => cells.map(cell => Number(cell.style.getPropertyValue('--share')))")
+    assert len(set(tints)) == len(set(shares)) == 5 or len(set(tints)) == 6
+    assert page.heard == []
+
+
 def test_figures_are_drawn_when_the_reader_comes_near(visit):
     page = visit()
     last = page.locator(".plot").last
@@ -105,7 +120,9 @@ def test_hostile_text_is_shown_and_does_nothing(drawn):
 
     assert page.heard == []
     assert page.evaluate("window.hacked") is None
-    assert page.locator("img").count() == 1
+    assert page.locator("img").count() == 3
+    words = page.locator(".cells span").all_text_contents()
+    assert any("window.hacked = 1" in word for word in words) and page.locator(".cells span *").count() == 0
     assert page.locator(".plot a, .plot b, .plot img, .plot script").count() == 0
     labels = page.locator(".plot .legendtext, .plot .xtitle, .plot .annotation-text").all_text_contents()
     assert "<b>{{ 7*7 }}</b>" in labels

@@ -6,9 +6,10 @@ import report_example
 from diptych.errors import InputError
 from diptych.report.figures import side_by_side, to_plotly
 from diptych.report.palette import FAMILY_COLOURS
+from diptych.report.picture_maps import draw, veil
 from diptych.report.sentences import describe
 from diptych.report.tables import column, table_of_figure, table_of_rows, text
-from diptych.result import Bars, Curves, Heatmap, Series
+from diptych.result import Bars, Curves, Heatmap, PictureMap, PictureMaps, Series
 
 TITLES = ("title", "caption", "x", "y")
 
@@ -214,3 +215,57 @@ def test_the_table_of_a_map_has_a_row_per_layer():
 
     assert table.columns == ["y \\ x", "c0", "c1"]
     assert table.rows == [("0", "1", "2"), ("1", "n/a", "4")]
+
+
+def maps(*values: list[list[float | None]], words: list[list[str]] | None = None) -> PictureMaps:
+    picture = report_example.picture()
+    return PictureMaps(
+        "t", "c", "share", [PictureMap(f"map {n}", picture, v, words or ()) for n, v in enumerate(values)]
+    )
+
+
+def test_maps_over_pictures_share_one_scale_from_zero():
+    figure = maps([[0.5, 0.25]], [[1.0, None]])
+
+    (sheet,) = draw(figure)
+
+    assert veil(figure) == ("sequential", 0.0, 1.0)
+    assert [[cell.share for cell in one.cells] for one in sheet.maps] == [[0.5, 0.25], [1.0, 0.0]]
+    assert sheet.maps[1].cells[1].title == "row 1, column 2: n/a"
+
+
+def test_negative_cells_of_a_picture_have_a_tint_of_their_own():
+    figure = maps([[-4.0, 2.0]])
+
+    cells = draw(figure)[0].maps[0].cells
+
+    assert veil(figure) == ("diverging", -4.0, 4.0)
+    assert [(cell.share, cell.negative) for cell in cells] == [(1.0, True), (0.5, False)]
+
+
+def test_a_map_of_zeros_is_not_tinted():
+    figure = maps([[0.0, None]])
+
+    assert veil(figure) == ("sequential", 0.0, 1.0)
+    assert [cell.share for cell in draw(figure)[0].maps[0].cells] == [0.0, 0.0]
+
+
+def test_the_sentence_of_maps_over_pictures_says_where_the_extremes_are():
+    sentence = describe(maps([[0.5, 0.25]], [[1.0, None], [0.75, 0.125]]))
+
+    assert sentence == (
+        "Share over the cells of 1 picture: highest 1 at row 1, column 1 of 'map 1'; lowest 0.125 at row 2, column 2 of 'map 1'."
+    )
+    assert describe(maps([[None]])) == "Share over the cells of pictures, without values."
+
+
+def test_the_table_of_maps_over_pictures_has_a_row_per_row_of_cells():
+    table = table_of_figure(maps([[0.5, 0.25]], [[1.0], [0.75]]))
+
+    assert table.columns == ["map", "row", "column 1", "column 2"]
+    assert list(table.rows) == [
+        ("map 0", "1", "0.50", "0.25"),
+        ("map 1", "1", "1.00", "n/a"),
+        ("map 1", "2", "0.75", "n/a"),
+    ]
+    assert table_of_figure(maps([[0.5]], words=[["cup"]])).rows[0][2] == "cup 0.5"

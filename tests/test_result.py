@@ -9,7 +9,21 @@ from typing import Any
 import pytest
 
 from diptych.errors import InputError, StoreError
-from diptych.result import FORMAT, KINDS, Bars, Curves, Example, Figure, Heatmap, Panel, Result, Series, numbers
+from diptych.result import (
+    FORMAT,
+    KINDS,
+    Bars,
+    Curves,
+    Example,
+    Figure,
+    Heatmap,
+    Panel,
+    PictureMap,
+    PictureMaps,
+    Result,
+    Series,
+    numbers,
+)
 
 PNG = "data:image/png;base64,iVBORw0KGgo="
 
@@ -18,6 +32,7 @@ FIGURES: dict[str, Figure] = {
     "curves": Curves("t", "c", "x", "y", [0.1, 1], [Series("s", [1, 2], [0.5, 1], [3, 4])], True, [[0.5, "half"]], [[0.8, "enough"]]),  # type: ignore[list-item]
     "bars": Bars("t", "c", "x", "y", ["text", "image"], [Series("s", [1, 2]), Series("r", [3, None])], [[0.25, "chance"]]),  # type: ignore[list-item]
     "example": Example("t", "c", "Which?", "a", [Panel("image", ["<img>", "Which?"], ["data", "query"], "b", 0.75, PNG)]),
+    "picture_maps": PictureMaps("t", "c", "v", [PictureMap("layer 2", PNG, [[0.5, None]], [["a", "b"]])]),
 }  # fmt: skip
 
 
@@ -173,6 +188,18 @@ SHORT: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: replace(FIGURES["bars"], categories=["text"]),
         "Bars 't', series 's' has 2 entries in values; expected 1",
     ),
+    "a row of cells": (
+        lambda: PictureMap("m", PNG, [[1, 2], [3]]),
+        "Picture map 'm' has 1 entries in row; expected 2",
+    ),
+    "the rows of words": (
+        lambda: PictureMap("m", PNG, [[1, 2], [3, 4]], [["a", "b"]]),
+        "Picture map 'm' has 1 entries in words; expected 2",
+    ),
+    "a row of words": (
+        lambda: PictureMap("m", PNG, [[1, 2]], [["a"]]),
+        "Picture map 'm' has 1 entries in words; expected 2",
+    ),
     "the segments": (
         lambda: Panel("text", ["a", "b"], ["data"], "c", 0.5),
         "Panel 'text' has 1 entries in segments; expected 2",
@@ -190,6 +217,24 @@ def test_parts_of_different_lengths_are_refused(what: str) -> None:
     assert message in str(raised.value)
 
 
-def test_a_picture_that_is_not_in_the_report_itself_is_refused() -> None:
-    with pytest.raises(InputError, match="picture must be a PNG data URI, so that reports need no other file"):
-        Panel("image", ["a"], ["data"], "b", 0.5, picture="https://example.org/cat.png")
+ELSEWHERE = "https://example.org/cat.png"
+
+
+@pytest.mark.parametrize(
+    ("owner", "make"),
+    [
+        ("Panel 'image'", lambda: Panel("image", ["a"], ["data"], "b", 0.5, picture=ELSEWHERE)),
+        ("Picture map 'm'", lambda: PictureMap("m", ELSEWHERE, [[1.0]])),
+    ],
+)
+def test_a_picture_that_is_not_in_the_report_itself_is_refused(owner: str, make: Callable[[], Any]) -> None:
+    with pytest.raises(
+        InputError, match=f"{owner} has a picture that begins with 'https://example.org/'. Expected a PNG"
+    ):
+        make()
+
+
+@pytest.mark.parametrize("values", [[], [[]]])
+def test_a_picture_without_cells_is_refused(values: list[list[float]]) -> None:
+    with pytest.raises(InputError, match="Picture map 'm' has no cells. Expected at least one row and one column"):
+        PictureMap("m", PNG, values)

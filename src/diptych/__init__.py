@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from diptych.backpatch import Cell, back_patch, cells
     from diptych.batch import Batch
     from diptych.compare import overlaps, stability
+    from diptych.contributions import Contributions, direct_contributions
     from diptych.delayed import delay
     from diptych.errors import DiptychError
     from diptych.exchange import mib_graph, reference_scores, table
@@ -21,8 +22,10 @@ if TYPE_CHECKING:
     from diptych.interventions import ablate_outside, run_circuits
     from diptych.items import Contrast, Drawing, ImageFile, Item, Task
     from diptych.layout import Layout, Span, position_map
+    from diptych.lens import logit_lens
     from diptych.matching import accepted_answers, echoed, matcher, never_matched
     from diptych.means import Means
+    from diptych.models.attention import attention_weights
     from diptych.models.check import prove
     from diptych.models.encode import AnswerTokens, answer_tokens, encode, encode_item
     from diptych.models.load import load, organisms
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
     from diptych.report.build import build
     from diptych.result import Result
     from diptych.run import Finding, Run, Store, Unit
+    from diptych.similarity import cka, closest, closest_across
     from diptych.tasks import make_task
 
 __version__ = version("diptych")
@@ -46,6 +50,7 @@ _HOMES = {
     "backpatch": ("Cell", "back_patch", "cells"),
     "batch": ("Batch",),
     "compare": ("overlaps", "stability"),
+    "contributions": ("Contributions", "direct_contributions"),
     "delayed": ("delay",),
     "errors": ("DiptychError",),
     "exchange": ("mib_graph", "reference_scores", "table"),
@@ -55,7 +60,9 @@ _HOMES = {
     "items": ("Contrast", "Drawing", "ImageFile", "Item", "Task"),
     "layout": ("Layout", "Span", "position_map"),
     "matching": ("accepted_answers", "echoed", "matcher", "never_matched"),
+    "lens": ("logit_lens",),
     "means": ("Means",),
+    "models.attention": ("attention_weights",),
     "models.check": ("prove",),
     "models.encode": ("AnswerTokens", "answer_tokens", "encode", "encode_item"),
     "models.load": ("load", "organisms"),
@@ -66,6 +73,7 @@ _HOMES = {
     "report.build": ("build",),
     "result": ("Result",),
     "run": ("Finding", "Run", "Store", "Unit"),
+    "similarity": ("cka", "closest", "closest_across"),
     "tasks": ("make_task",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
@@ -78,6 +86,7 @@ __all__ = [
     "Cell",
     "Circuit",
     "Contrast",
+    "Contributions",
     "DiptychError",
     "Drawing",
     "Finding",
@@ -99,10 +108,15 @@ __all__ = [
     "answer_tokens",
     "ap",
     "ap_ig",
+    "attention_weights",
     "back_patch",
     "build",
     "cells",
+    "cka",
+    "closest",
+    "closest_across",
     "delay",
+    "direct_contributions",
     "discovered",
     "echoed",
     "effects",
@@ -111,6 +125,7 @@ __all__ = [
     "exact",
     "find",
     "load",
+    "logit_lens",
     "make_task",
     "matcher",
     "mib_graph",

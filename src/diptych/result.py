@@ -11,6 +11,9 @@ from diptych.errors import InputError, StoreError
 FORMAT = 1
 """Version of the JSON layout of a result; hand-bumped."""
 
+PNG = "data:image/png;base64,"
+"""How the address of a picture that lies in the page begins."""
+
 Number = float | int | None
 Row = Mapping[str, str | float | int | bool | None]
 
@@ -98,8 +101,8 @@ class Panel:
 
     def __post_init__(self) -> None:
         _lengths(f"Panel '{self.modality}'", len(self.tokens), segments=self.segments)
-        if self.picture is not None and not self.picture.startswith("data:image/png;base64,"):
-            raise InputError("A panel's picture must be a PNG data URI, so that reports need no other file.")
+        if self.picture is not None:
+            _require_png(f"Panel '{self.modality}'", self.picture)
 
 
 @dataclass(frozen=True)
@@ -113,8 +116,51 @@ class Example:
     panels: Sequence[Panel]
 
 
-Figure = Heatmap | Curves | Bars | Example
-KINDS: dict[str, type] = {"heatmap": Heatmap, "curves": Curves, "bars": Bars, "example": Example}
+@dataclass(frozen=True)
+class PictureMap:
+    """Numbers over the cells of a picture (PNG data URI): `values[row][column]`, rows from the top.
+
+    `words[row][column]`: what is written into the cells, if anything.
+    """
+
+    label: str
+    picture: str
+    values: Sequence[Sequence[Number]]
+    words: Sequence[Sequence[str]] = ()
+
+    def __post_init__(self) -> None:
+        owner = f"Picture map '{self.label}'"
+        if not self.values or not self.values[0]:
+            raise InputError(f"{owner} has no cells. Expected at least one row and one column of values.")
+        for row in self.values:
+            _lengths(owner, len(self.values[0]), row=row)
+        if self.words:
+            _lengths(owner, len(self.values), words=self.words)
+        for words in self.words:
+            _lengths(owner, len(self.values[0]), words=words)
+        _require_png(owner, self.picture)
+
+
+@dataclass(frozen=True)
+class PictureMaps:
+    """Maps over one or several pictures, of one colour scale."""
+
+    title: str
+    caption: str
+    value_title: str
+    maps: Sequence[PictureMap]
+
+
+Figure = Heatmap | Curves | Bars | Example | PictureMaps
+KINDS: dict[str, type] = {
+    "heatmap": Heatmap,
+    "curves": Curves,
+    "bars": Bars,
+    "example": Example,
+    "picture_maps": PictureMaps,
+}
+PARTS: dict[str, type] = {"series": Series, "panels": Panel, "maps": PictureMap}
+"""Field of a figure that holds several of a kind → the kind."""
 
 
 @dataclass(frozen=True)
@@ -177,11 +223,8 @@ def numbers(rows: Sequence[Row], name: str) -> list[Number]:
 
 def _figure(plain: dict[str, Any]) -> Figure:
     kind = KINDS[plain.pop("kind")]
-    if "series" in plain:
-        plain["series"] = [Series(**series) for series in plain["series"]]
-    if "panels" in plain:
-        plain["panels"] = [Panel(**panel) for panel in plain["panels"]]
-    figure: Figure = kind(**plain)
+    several = {name: [part(**one) for one in plain[name]] for name, part in PARTS.items() if name in plain}
+    figure: Figure = kind(**plain | several)
     return figure
 
 
@@ -197,6 +240,14 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(v) for v in value]
     return value
+
+
+def _require_png(owner: str, picture: str) -> None:
+    if not picture.startswith(PNG):
+        raise InputError(
+            f"{owner} has a picture that begins with '{picture[:20]}'. Expected a PNG data URI ('{PNG}...'), so that "
+            f"reports need no other file."
+        )
 
 
 def _lengths(owner: str, expected: int, **parts: Sequence[Any] | None) -> None:

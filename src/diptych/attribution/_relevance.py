@@ -1,7 +1,7 @@
 """Relevance propagation: while open, a backward pass follows the rules of RelP instead of the gradient (methods §4)."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -31,15 +31,28 @@ def relevance(vlm: VLM) -> Iterator[None]:
     of its gradient; linear layers and attention have their own gradient. (Jafari et al., RelP, arXiv 2508.21258.)
     Raises `UnsupportedModel` for a layer with a part for which there is no rule.
     """
-    norms = [module for module in vlm.sites.decoder.modules() if _is_norm(module)]
     layers = [_read(vlm, site) for site in vlm.sites.neurons]
     rules: list[tuple[nn.Module, Surrogate]] = [
-        *((norm, _norm) for norm in norms),
         *((activation, _activation) for activation, _ in layers),
         *((factor, _factor) for _, factors in layers for factor in factors),
     ]
-    with hooks(*(module.register_forward_hook(_with_gradient_of(surrogate)) for module, surrogate in rules)):
+    with fixed_norms(vlm), _with_gradients_of(rules):
         yield
+
+
+@contextmanager
+def fixed_norms(vlm: VLM) -> Iterator[None]:
+    """While open, backward passes take the scale of every norm of the decoder for a constant; no value changes.
+
+    Raises `UnsupportedModel` for a norm that is not x times a scale and a weight.
+    """
+    norms = [module for module in vlm.sites.decoder.modules() if _is_norm(module)]
+    with _with_gradients_of([(norm, _norm) for norm in norms]):
+        yield
+
+
+def _with_gradients_of(rules: Sequence[tuple[nn.Module, Surrogate]]) -> AbstractContextManager[None]:
+    return hooks(*(module.register_forward_hook(_with_gradient_of(surrogate)) for module, surrogate in rules))
 
 
 def _with_gradient_of(surrogate: Surrogate) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor]:
@@ -76,7 +89,7 @@ def _require_equal(module: nn.Module, found: Tensor, output: Tensor) -> None:
     if error > (1e-3 if output.dtype in (torch.float32, torch.float64) else 5e-2):
         raise UnsupportedModel(
             f"{type(module).__name__} is not x times a scale and a weight: it differs from that by {error:.1%}. "
-            f"RelP has no rule for it. Use ap or ap_ig."
+            f"RelP has no rule for it, nor have direct contributions. Use ap or ap_ig."
         )
 
 

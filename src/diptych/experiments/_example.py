@@ -1,13 +1,12 @@
 """The example prompt of a report: one item as the model sees it in both panels."""
 
-import base64
-import io
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from diptych.experiments._picture import data_uri
 from diptych.experiments._text import from_tensor, to_tensor
 from diptych.items import MODALITIES, Item, Modality
 from diptych.layout import Layout
@@ -50,16 +49,12 @@ def show(vlm: VLM, payload: tuple[Item, Modality], *, answers: AnswerTokens) -> 
         "segments": _segments(prompt.layout),
         "predicted": predicted,
         "probability": float(logits.softmax(-1)[best]),
-        "picture": _data_uri(item) if modality == "image" else None,
+        "picture": data_uri(side_by_side([picture.open() for picture in item.pictures]))
+        if modality == "image"
+        else None,
     }
     return {"panel": to_tensor(panel)}
 
 
 def _segments(layout: Layout) -> list[str]:
     return [span.segment for span in layout.spans for _ in range(span.start, span.stop)]
-
-
-def _data_uri(item: Item) -> str:
-    buffer = io.BytesIO()
-    side_by_side([picture.open() for picture in item.pictures]).save(buffer, format="PNG")
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

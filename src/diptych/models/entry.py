@@ -2,7 +2,7 @@
 
 import contextlib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -98,6 +98,11 @@ def replay(call: DecoderCall) -> Callable[..., Any]:
 def last_position(module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     """A pre-hook of the unembedding: it receives the last position alone, as no model has to know."""
     return (args[0][:, -1:], *args[1:])
+
+
+def at_positions(positions: Sequence[int]) -> Callable[..., Any]:
+    """A pre-hook of the unembedding: it receives these positions alone."""
+    return lambda module, args: (args[0][:, list(positions)], *args[1:])
 
 
 def wanted(host: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:

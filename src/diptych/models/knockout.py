@@ -34,19 +34,28 @@ def block(mixer: Mixer, rows: slice, columns: slice, heads: Sequence[bool] = (Tr
 
     `heads` says in which heads, all of them at once or one by one.
     """
-    causal = getattr(mixer.module, "is_causal", True) is not False
 
-    def hook(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-        hidden = args[0] if args else kwargs["hidden_states"]
+    def cut(mask: Tensor | None, hidden: Tensor) -> Tensor:
         length = hidden.shape[-2]
         edges = torch.zeros(len(heads), length, length, dtype=torch.bool, device=hidden.device)
         edges[list(heads), rows, columns] = True
-        names = list(inspect.signature(layer.forward).parameters)
+        whole = whole_mask(mask, hidden, mixer)
+        edges = edges.to(whole.device)
+        return whole & ~edges if whole.dtype == torch.bool else whole.masked_fill(edges, torch.finfo(whole.dtype).min)
+
+    return with_mask(cut)
+
+
+def with_mask(change: Callable[[Tensor | None, Tensor], Tensor]) -> Callable[..., Any]:
+    """A pre-hook: the layer or attention module is called with `change(its mask, its hidden states)` as its mask."""
+
+    def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        hidden = args[0] if args else kwargs["hidden_states"]
+        names = list(inspect.signature(module.forward).parameters)
         place = names.index(MASK) if MASK in names else len(args)
         if place < len(args):
-            blocked = _blocked(args[place], hidden, edges, causal)
-            return (*args[:place], blocked, *args[place + 1 :]), kwargs
-        return args, {**kwargs, MASK: _blocked(kwargs.get(MASK), hidden, edges, causal)}
+            return (*args[:place], change(args[place], hidden), *args[place + 1 :]), kwargs
+        return args, {**kwargs, MASK: change(kwargs.get(MASK), hidden)}
 
     return hook
 
@@ -75,16 +84,18 @@ def blind(rows: slice, columns: slice, pictures: Callable[[], Tensor]) -> Edit:
     return edit
 
 
-def _blocked(mask: Tensor | None, hidden: Tensor, edges: Tensor, causal: bool) -> Tensor:
-    """The mask [batch, head, pos, pos] without the edges [head, pos, pos]."""
-    length = hidden.shape[-2]
+def whole_mask(mask: Tensor | None, hidden: Tensor, mixer: Mixer) -> Tensor:
+    """The mask [batch, head, pos, pos] of a layer, written out where sdpa has a shorthand.
+
+    Raises `UnsupportedModel` for a mask of another form.
+    """
     if mask is None:  # sdpa's shorthand for causal, or for everything where the attention is not causal
-        mask = torch.ones(length, length, dtype=torch.bool, device=hidden.device)[None, None]
+        causal = getattr(mixer.module, "is_causal", True) is not False
+        mask = torch.ones(hidden.shape[-2], hidden.shape[-2], dtype=torch.bool, device=hidden.device)[None, None]
         mask = mask.tril() if causal else mask
     if mask.ndim != 4:
         raise UnsupportedModel(
             f"A layer receives an attention mask of shape {list(mask.shape)}; expected [batch, head, pos, pos]. "
             f"Load the model with attention sdpa or eager."
         )
-    edges = edges.to(mask.device)
-    return mask & ~edges if mask.dtype == torch.bool else mask.masked_fill(edges, torch.finfo(mask.dtype).min)
+    return mask

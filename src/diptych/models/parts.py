@@ -32,8 +32,32 @@ def picture_parts(item: Item, held: Sequence[int], inputs: Inputs) -> dict[str, 
     """
     if item.cells == (1, 1):
         return {}
+    return picture_cells(held, token_grid(held, inputs), item.cells)
+
+
+def token_grid(held: Sequence[int], inputs: Inputs) -> tuple[int, int]:
+    """Rows and columns of the positions that hold one picture; raises `InputError` if they form no grid."""
     sizes = [value[0] for value in inputs.values() if not value.is_floating_point() and value.shape in ((1, 2), (1, 3))]
-    return picture_cells(held, picture_grid(held, [(int(size[-2]), int(size[-1])) for size in sizes]), item.cells)
+    return picture_grid(held, [(int(size[-2]), int(size[-1])) for size in sizes])
+
+
+def drawn_grid(item: Item, held: Sequence[int], inputs: Inputs, size: tuple[int, int]) -> tuple[int, int]:
+    """Rows and columns in which the positions of an item's one picture lie over it; `size` is its height and width.
+
+    Raises `InputError` for several pictures, and for positions that form no grid of the picture's shape, as tiles do.
+    """
+    if len(item.pictures) != 1:
+        raise InputError(
+            f"Item '{item.id}' has {len(item.pictures)} pictures; positions are drawn over a picture that stands alone."
+        )
+    (rows, columns), (height, width) = token_grid(held, inputs), size
+    # rows and columns are each rounded by up to half a token
+    if rows != columns and abs(rows * width - columns * height) > max(height, width):
+        raise InputError(
+            f"The positions of the picture of item '{item.id}' lie in {rows} rows and {columns} columns, which is not the "
+            f"shape of its {height} × {width} pixels. The model cuts it into tiles: they cannot be drawn over it."
+        )
+    return rows, columns
 
 
 def query_parts(item: Item, rendered: str, found: Mapping[str, Any], tokens: list[int]) -> dict[str, list[int]]:

@@ -13,7 +13,16 @@ from torch import Tensor, nn
 from diptych.batch import Inputs
 from diptych.errors import ModelCheckFailed
 from diptych.models.calls import BatchDims, DecoderCall
-from diptych.models.entry import device_of, find_host, last_position, reach_decoder, replay, stopped_at, wanted
+from diptych.models.entry import (
+    at_positions,
+    device_of,
+    find_host,
+    last_position,
+    reach_decoder,
+    replay,
+    stopped_at,
+    wanted,
+)
 from diptych.models.experts import plugged
 from diptych.models.hooks import hooks
 from diptych.models.knockout import Edit as Edit
@@ -125,12 +134,15 @@ class VLM:
 
         Everything after the unembedding (scaling, soft caps) is the model's own. float32.
         """
-        with hooks(self.sites.decoder.register_forward_pre_hook(replay(call), with_kwargs=True)):
-            return self._last_logits(self._host, {"input_ids": call.input_ids})
+        return self._replayed(call, last_position)[:, -1]
+
+    def read(self, call: DecoderCall, positions: Sequence[int]) -> Float[Tensor, "batch position vocab"]:
+        """As `run`, with the logits at the given positions."""
+        return self._replayed(call, at_positions(positions))
 
     def run_inputs(self, inputs: Inputs) -> Float[Tensor, "batch vocab"]:
         """Logits at the last position of a plain forward on processor outputs, vision tower and all, prompt by prompt."""
-        return torch.cat([self._last_logits(*self._placed(one)) for one in prompts(inputs)])
+        return torch.cat([self._logits(*self._placed(one), last_position)[:, -1] for one in prompts(inputs)])
 
     def generate(self, inputs: Inputs, **options: Any) -> Int[Tensor, "batch pos"]:
         """The prompts and what the model's own `generate` writes behind them, with options of its; see `models.generate`."""
@@ -263,11 +275,16 @@ class VLM:
             return self.model, placed
         return self._host, wanted(self._host, placed)
 
-    def _last_logits(self, host: nn.Module, inputs: dict[str, Tensor]) -> Tensor:
+    def _replayed(self, call: DecoderCall, kept: Callable[..., Any]) -> Tensor:
+        with hooks(self.sites.decoder.register_forward_pre_hook(replay(call), with_kwargs=True)):
+            return self._logits(self._host, {"input_ids": call.input_ids}, kept)
+
+    def _logits(self, host: nn.Module, inputs: dict[str, Tensor], kept: Callable[..., Any]) -> Tensor:
+        """Logits at the positions that the unembedding is given by `kept`, a pre-hook of it: [batch, position, vocab]."""
         require_eval(self.model, self.layers)
         self._ids = inputs["input_ids"]
-        with hooks(self.sites.unembedding.register_forward_pre_hook(last_position)):
-            logits: Tensor = host(**inputs, use_cache=False, return_dict=True).logits[:, -1]
+        with hooks(self.sites.unembedding.register_forward_pre_hook(kept)):
+            logits: Tensor = host(**inputs, use_cache=False, return_dict=True).logits
         return logits if logits.dtype == torch.float64 else logits.float()
 
     @cached_property

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from itertools import count, groupby
 from typing import Any
 
-from diptych.report.figures import side_by_side
+from diptych.report.figures import DRAW, side_by_side
 from diptych.report.palette import segment_colour
+from diptych.report.picture_maps import Sheet, draw, veil
 from diptych.report.sentences import describe, is_right
 from diptych.report.tables import Table, table_of_figure, table_of_rows, text
-from diptych.result import Example, Figure, Heatmap, Panel, Result
+from diptych.result import Example, Figure, Heatmap, Panel, PictureMaps, Result
 
 NARROW = 5
 """Columns of a table that takes half a page."""
@@ -29,7 +30,7 @@ class TokenRun:
 
 @dataclass(frozen=True)
 class Scale:
-    """The colour scale of a heatmap: `sequential` or `diverging`, and the values at its ends."""
+    """The colour scale of a map: its kind (`sequential`, `diverging`, and with `veil` over a picture), and its ends."""
 
     kind: str
     low: str
@@ -38,7 +39,8 @@ class Scale:
 
 @dataclass(frozen=True)
 class Plate:
-    """A numbered figure, with its plot and table (none for an example) and the sentence that stands for it."""
+    """A numbered figure, with its plot (if it is drawn by plotly) and table (none for an example), and the sentence that
+    stands for it."""
 
     number: int
     figure: Figure
@@ -58,8 +60,16 @@ class Plate:
         return 2 + max((len(token_runs(panel)) for panel in getattr(self.figure, "panels", ())), default=0)
 
     @property
+    def maps(self) -> Sequence[Sheet]:
+        """The pictures of the figure with the maps over them."""
+        return draw(self.figure) if isinstance(self.figure, PictureMaps) else ()
+
+    @property
     def scale(self) -> Scale | None:
-        """The colour scale, if the figure is a heatmap."""
+        """The colour scale, if the figure is a map."""
+        if isinstance(self.figure, PictureMaps):
+            kind, low, high = veil(self.figure)
+            return Scale(f"veil {kind}", text(low), text(high))
         if not isinstance(self.figure, Heatmap) or self.plot is None:
             return None
         trace = self.plot["data"][0]
@@ -163,7 +173,7 @@ def figure_rows(figures: Sequence[Figure]) -> list[list[Figure]]:
 def _are_pair(first: Figure, second: Figure) -> bool:
     """Whether two plots of one kind have titles that differ in `text` and `image` alone."""
     swapped = re.sub(r"\btext\b", "image", first.title, flags=re.IGNORECASE)
-    alike = type(first) is type(second) and not isinstance(first, Example) and _value(first) == _value(second)
+    alike = type(first) is type(second) and type(first) in DRAW and _value(first) == _value(second)
     return alike and swapped != first.title and swapped.lower() == second.title.lower()
 
 
@@ -182,8 +192,9 @@ def _part(anchor: str, results: Sequence[Result], shown: Figure | None, numbers:
 
 
 def _plates(row: Sequence[Figure], numbers: "count[int]") -> list[Plate]:
-    if isinstance(row[0], Example):
-        return [Plate(next(numbers), row[0], describe(row[0]), None, None)]
+    if type(row[0]) not in DRAW:
+        table = None if isinstance(row[0], Example) else table_of_figure(row[0])
+        return [Plate(next(numbers), row[0], describe(row[0]), None, table)]
     return [
         Plate(next(numbers), figure, describe(figure), plot, table_of_figure(figure))
         for figure, plot in zip(row, side_by_side(row), strict=True)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from diptych.report.tables import known, text
-from diptych.result import Bars, Curves, Example, Figure, Heatmap, Panel, Series
+from diptych.result import Bars, Curves, Example, Figure, Heatmap, Panel, PictureMaps, Series
 
 
 def describe(figure: Figure) -> str:
@@ -68,7 +68,29 @@ def _example(figure: Example) -> str:
     return f"'{figure.query}', right answer '{figure.answer}': {'; '.join(parts)}."
 
 
-SENTENCES: dict[type, Callable[[Any], str]] = {Heatmap: _heatmap, Curves: _curves, Bars: _bars, Example: _example}
+def _picture_maps(figure: PictureMaps) -> str:
+    cells = [
+        (value, f"row {y}, column {x} of '{one.label}'")
+        for one in figure.maps
+        for y, row in enumerate(one.values, 1)
+        for x, value in enumerate(row, 1)
+        if known(value)
+    ]
+    if not cells:
+        return f"{figure.value_title} over the cells of pictures, without values."
+    (high, there), (low, here) = max(cells, key=lambda cell: cell[0]), min(cells, key=lambda cell: cell[0])
+    pictures = len({one.picture for one in figure.maps})
+    head = f"{figure.value_title} over the cells of {pictures} picture{'s' if pictures > 1 else ''}"
+    return f"{head}: highest {text(high)} at {there}; lowest {text(low)} at {here}."
+
+
+SENTENCES: dict[type, Callable[[Any], str]] = {
+    Heatmap: _heatmap,
+    Curves: _curves,
+    Bars: _bars,
+    Example: _example,
+    PictureMaps: _picture_maps,
+}
 
 
 def _count(labels: Sequence[str], title: str) -> str:

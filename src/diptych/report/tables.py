@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
-from diptych.result import Bars, Curves, Figure, Heatmap, Number, Row, Series
+from diptych.result import Bars, Curves, Figure, Heatmap, Number, PictureMaps, Row, Series
 
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 MISSING = "n/a"
@@ -59,7 +59,7 @@ def table_of_rows(rows: Sequence[Row]) -> Table:
 
 
 def table_of_figure(figure: Figure) -> Table:
-    """The numbers of a heatmap, curves or bars."""
+    """The numbers of a figure; an example has none."""
     return TABLES[type(figure)](figure)
 
 
@@ -84,7 +84,23 @@ def _bars(figure: Bars) -> Table:
     return _series(figure.x_title, figure.categories, figure.series)
 
 
-TABLES: dict[type, Callable[[Any], Table]] = {Heatmap: _heatmap, Curves: _curves, Bars: _bars}
+def _picture_maps(figure: PictureMaps) -> Table:
+    """One row per row of cells; where words stand in the cells, each value has its word."""
+    wide = max((len(one.values[0]) for one in figure.maps), default=0)
+    rows: list[list[Any]] = []
+    for one in figure.maps:
+        for y, values in enumerate(one.values):
+            cells = [f"{word} {text(v)}" for word, v in zip(one.words[y], values, strict=True)] if one.words else values
+            rows.append([one.label, y + 1, *cells, *[None] * (wide - len(values))])
+    return table(["map", "row", *(f"column {x}" for x in range(1, wide + 1))], rows)
+
+
+TABLES: dict[type, Callable[[Any], Table]] = {
+    Heatmap: _heatmap,
+    Curves: _curves,
+    Bars: _bars,
+    PictureMaps: _picture_maps,
+}
 
 
 def _series(x_title: str, x: Sequence[Any], series: Sequence[Series]) -> Table:
