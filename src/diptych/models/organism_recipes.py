@@ -60,6 +60,30 @@ EARLY: Batch = {
     "factual_recall": (44, 28),
     "naming": (8, 8),
 }
+COUNTS: Batch = {
+    "counting": (96, 20),
+    "arithmetic": (112, 40),
+    "ordering": (8, 20),
+    "sentiment": (4, 4),
+    "factual_recall": (20, 20),
+    "naming": (4, 4),
+}
+LISTS: Batch = {
+    "counting": (112, 28),
+    "arithmetic": (64, 36),
+    "ordering": (8, 20),
+    "sentiment": (4, 4),
+    "factual_recall": (20, 20),
+    "naming": (4, 4),
+}
+WEIGHED: Batch = {
+    "counting": (48, 12),
+    "arithmetic": (112, 48),
+    "ordering": (8, 24),
+    "sentiment": (4, 4),
+    "factual_recall": (14, 10),
+    "naming": (2, 2),
+}
 EVEN: Batch = {
     "counting": (28, 28),
     "arithmetic": (40, 32),
@@ -163,12 +187,23 @@ RECIPES = {
         layers=10,
         pieces=True,
         stages=(
-            Stage("words", 400, EARLY),
-            Stage("spelling", 350, EVEN),
-            Stage("reading", 700, NUMBERS),
-            Stage("joint", 180, EVEN, rate=0.2),
+            Stage("words", 700, EARLY),
+            Stage("spelling", 400, EVEN, blur=0.4),
+            Stage("reading", 700, PLACES),
+            Stage("reading", 500, NUMBERS),
+            Stage("joint", 300, EVEN, rate=0.25),
+            Stage("spelling", 350, WEIGHED, blur=0.4),
+            Stage("joint", 200, EARLY, rate=0.25),
+            Stage("words", 300, COUNTS, blur=0.2),
+            Stage("joint", 150, COUNTS, rate=0.25, blur=0.2),
+            Stage("words", 350, LISTS),
+            Stage("joint", 150, LISTS, rate=0.25),
         ),
-        choices="Nothing: this recipe has not been run to its end, and no weights are shipped.",
+        choices=f"{HISTORY} After the first joint stage a table like the one above was made for all splits; its text column said "
+        f".92 for counting and .90 for arithmetic, and because of that the stages after it were added, in three goes, each after "
+        f"another such table. Arithmetic rose to what is said above; counting did not, also on training batches. So the text "
+        f"column is not of untouched items. In training, Malaysia was an unknown word, because its two pieces began like Lima; "
+        f"the pieces have been renamed since, so that it is two pieces that the model never saw together.",
     ),
     "gemma3": Recipe(
         "gemma3",

@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerFast
 from diptych.models.organism_families import Family
 
 SYLLABLES = [consonant + vowel for consonant in "bdfgklmnprstvz" for vowel in "aeiou"]
-FIRST = [syllable.capitalize() for syllable in SYLLABLES]
+FIRST = [f"{syllable.capitalize()}h" for syllable in SYLLABLES]  # with an h, no word of the data begins like two pieces
 SECOND = [syllable + "h" for syllable in SYLLABLES]
 
 
