@@ -39,8 +39,13 @@ def test_the_parts_add_up_to_the_logit_difference(family: str, kernel: str, moda
 
 @pytest.mark.parametrize("architecture", ["qwen3_vl", "mllama", "qwen3_5", "exaone4_5", "kimi_k25", "paligemma"])
 def test_they_add_up_with_cross_attention_recurrences_experts_and_norms_behind(architecture: str) -> None:
-    found = parts_of(load(f"random:{architecture}"))
+    vlm = load(f"random:{architecture}")
+    some = batch(vlm, "image", 2)
 
+    found = parts_of(vlm)
+
+    own = logit_diff(vlm.run_inputs(some.clean), some.answers, some.counter_answers)
+    torch.testing.assert_close(found.total, own, atol=1e-4, rtol=0)
     assert found.heads.abs().max() > 0.1
     torch.testing.assert_close(found.rest, torch.zeros(2), atol=2e-5, rtol=0)
 

@@ -71,7 +71,7 @@ def test_cka_of_a_description_with_itself_is_one_whatever_its_rotation_scale_and
     a = drawn(2, 12, 5)
     rotation, _ = torch.linalg.qr(drawn(5, 5, seed=1))
 
-    for other in (a, a @ rotation, 7 * a, a + 3 * drawn(5, seed=2), -0.1 * a @ rotation + 5):
+    for other in (a, a @ rotation, 7 * a, a + 3 * drawn(5, seed=2), -0.1 * a @ rotation + 5, a + 1e6):
         torch.testing.assert_close(cka(a, other), torch.ones(2, dtype=torch.float64))
     stretched = a * torch.tensor([9.0, 1, 1, 1, 0.1])
     assert (cka(a, stretched) < 0.99).all()  # a linear map of another sort is seen
