@@ -47,6 +47,11 @@ METHODS = {
     "planted",
     "similarity",
 }
+BASE = {"errors", "files", "registry", "parameters", "pictures", "raster"}
+VALUES = {"items", "spans", "layout", "alignment", "locate", "grid", "activations", "metrics", "statistics", "result"}
+VALUES |= {"means", "ranking", "sharing", "exchange"}
+METHODS = {"attribution", "interventions", "faithfulness", "compare", "backpatch", "paper_compat", "planted", "delayed"}
+METHODS = {"attribution", "interventions", "faithfulness", "compare", "backpatch", "paper_compat", "planted", "deployed"}
 ONLY_VALUES = {"compare"}  # methods that compare circuits without a model
 
 LOWER = {
