@@ -103,18 +103,19 @@ class Applied:
     def _pictures(self, kwargs: Mapping[str, Any]) -> Bool[Tensor, "batch pos"] | None:
         """The positions from each prompt's first to its last image token; None for a call that reads no picture."""
         ids, cache = self._ids, kwargs.get("past_key_values")
-        begun = cache is not None and bool(cache.get_seq_length() > 0)
+        if ids is not None and ids.shape[1] == 1:  # a step that generates: nothing more is asked of the device
+            return None
+        before = 0 if cache is None else int(cache.get_seq_length())
         if ids is None:
-            return _require_continued(begun)
-        if ids.shape[1] == 1:  # a step that generates
+            _require_begun(before)
             return None
         held = ids == self._token
         if not bool(held.any()):
             return None
-        if begun:
+        if before:
             raise InputError(
-                f"A prompt of {ids.shape[1]} tokens with pictures is read behind {int(cache.get_seq_length())} others that are "
-                f"cached, as by chunked prefill. A back-patch needs the prompt in one piece: leave out "
+                f"A prompt of {ids.shape[1]} tokens with pictures is read behind {before} others that are cached, as by "
+                f"chunked prefill. A back-patch needs a prompt in one piece as far as its pictures go: leave out "
                 f"`prefill_chunk_size` and earlier `past_key_values`."
             )
         return (held.cumsum(1) > 0) & (held.flip(1).cumsum(1).flip(1) > 0)
@@ -198,9 +199,9 @@ def _require_plain(model: nn.Module, decoder: nn.Module) -> None:
         )
 
 
-def _require_continued(begun: bool) -> None:
+def _require_begun(before: int) -> None:
     """Refuse a prompt without token ids; a step that goes on with a cached one needs none."""
-    if not begun:
+    if not before:
         raise InputError(
             "A back-patch finds pictures by their tokens, and the decoder was called without any around it knowing "
             "`input_ids`. Give the processor's output as it is, not `inputs_embeds`; a model whose own `generate` makes "
