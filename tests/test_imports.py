@@ -40,6 +40,7 @@ METHODS = {
     "compare",
     "contributions",
     "delayed",
+    "deployed",
     "faithfulness",
     "interventions",
     "lens",
@@ -47,11 +48,6 @@ METHODS = {
     "planted",
     "similarity",
 }
-BASE = {"errors", "files", "registry", "parameters", "pictures", "raster"}
-VALUES = {"items", "spans", "layout", "alignment", "locate", "grid", "activations", "metrics", "statistics", "result"}
-VALUES |= {"means", "ranking", "sharing", "exchange"}
-METHODS = {"attribution", "interventions", "faithfulness", "compare", "backpatch", "paper_compat", "planted", "delayed"}
-METHODS = {"attribution", "interventions", "faithfulness", "compare", "backpatch", "paper_compat", "planted", "deployed"}
 ONLY_VALUES = {"compare"}  # methods that compare circuits without a model
 
 LOWER = {
@@ -72,7 +68,18 @@ LOWER = {
     "report": {"errors", "files", "result"},
     "contact_sheet": BASE | {"items"},
 }
-TOP = {"cli", "cli_check", "cli_export", "cli_options", "cli_tasks", "cli_values", "__main__", "__init__"}
+TOP = {
+    "cli",
+    "cli_check",
+    "cli_export",
+    "cli_options",
+    "cli_progress",
+    "cli_repair",
+    "cli_tasks",
+    "cli_values",
+    "__main__",
+    "__init__",
+}
 """May import everything."""
 
 LATE = {("run", "models")}
