@@ -26,8 +26,9 @@ def chosen_patch(vlm: VLM, result: Result) -> BackPatch:
     told |= {name: held_out[name] for name in MEASURED} | {name: in_sample[name] for name in NULL}
     told["beats the null"] = bool(_above(told["low"], 0) and _above(told["gain"], told["null 95%"]))
     told["result"] = result.identity["digest"]
-    cell = (int(str(held_out[name])) for name in ("source", "destination", "window"))
-    return BackPatch(*cell, architecture=str(vlm.model.config.model_type), layers=len(vlm.layers), conditions=told)
+    src, dst, window = (int(str(held_out[name])) for name in ("source", "destination", "window"))
+    architecture = str(vlm.model.config.model_type)
+    return BackPatch(src, dst, window, architecture=architecture, layers=len(vlm.layers), conditions=told)
 
 
 def _above(value: Any, other: Any) -> bool:
