@@ -29,7 +29,7 @@ from zoo import QUIET, fresh
 from zoo import tiny as random_model
 
 QUERY = "How many stars are there? Answer with a number."
-SEVERAL = ("aria", "chameleon", "gemma4", "idefics3", "internvl", "mllama", "qwen3_5", "qwen3_vl", "smolvlm")
+SEVERAL = ("aria", "chameleon", "idefics3", "internvl", "mllama", "qwen3_5", "qwen3_vl", "smolvlm")
 CELL = Cell(destination=0, window=3, source=2)
 
 every_model = pytest.mark.parametrize(("family", "kernel"), [(f, k) for f in FAMILIES for k in KERNELS])
@@ -91,6 +91,13 @@ def test_so_it_does_for_other_architectures(name: str) -> None:
     vlm = random_model(name)
 
     require_equal(vlm, prompts(vlm))
+
+
+@QUIET
+def test_so_it_does_where_generation_runs_the_last_layers_at_the_last_position_alone() -> None:
+    vlm = random_model("gemma4")
+
+    require_equal(vlm, prompts(vlm), Cell(destination=3, window=3, source=4))  # layers 4 and 5 do so
 
 
 def test_so_it_does_for_the_organism_and_every_sort_of_cell() -> None:
@@ -359,6 +366,16 @@ def test_embeddings_without_their_tokens_are_refused(plain: VLM) -> None:
 
     with BackPatch(2, 0).apply(plain.model), pytest.raises(InputError, match="finds pictures by their tokens"):
         plain.model(inputs_embeds=embeddings)
+
+
+def test_the_tokens_of_one_call_are_not_taken_for_those_of_the_next(plain: VLM) -> None:
+    inputs = placed(plain, prompts(plain, 1))
+    embeddings = torch.zeros(*inputs["input_ids"].shape, 48)
+
+    with BackPatch(2, 0).apply(plain.model):
+        plain.model(**inputs)
+        with pytest.raises(InputError, match="finds pictures by their tokens"):
+            plain.model.model.language_model(inputs_embeds=embeddings)
 
 
 @QUIET
