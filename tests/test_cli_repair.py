@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 
+from commands import Command
 from diptych import BackPatch
 from diptych.cli_repair import verdict
 from diptych.experiments._chosen import chosen_patch
@@ -15,19 +16,19 @@ from diptych.models.load import load
 from diptych.result import Result
 from diptych.run import Run, Store
 from diptych.tasks import make_task
-from test_cli import call
 from tiny import tiny
 
 
 def test_a_patch_is_chosen_written_and_judged(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     task = ("--task", "counting", "--set", "style=shapes", "--set", "per_split=12")
 
-    assert call(monkeypatch, "repair", "random:qwen2_vl", *task, "-p", "windows=1", "--out", "mine") == 0
+    said = command("repair", "random:qwen2_vl", *task, "-p", "windows=1", "--out", "mine")
 
-    summary, path, last = capsys.readouterr().out.strip().split("\n")[-3:]
+    assert said.status == 0
+    summary, path, last = said.out.strip().split("\n")[-3:]
     assert summary.startswith("counting · back_patching: ") and path == "mine/backpatch.json"
     patch = BackPatch.from_pretrained("mine")
     assert last == verdict(patch) and f"Layer {patch.src} into {patch.dst}, window 1: " in last

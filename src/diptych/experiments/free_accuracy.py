@@ -18,8 +18,8 @@ from diptych.experiments._parameters import Count, MatcherName, Seed
 from diptych.experiments._text import fixed, from_lines, from_tensor, interval, model_facts, to_lines, to_tensor
 from diptych.items import MODALITIES, Item, Modality, Split
 from diptych.matching import accepted_answers, echoed, matcher
-from diptych.models.encode import encode_item
 from diptych.models.generate import generate
+from diptych.models.prompts import encode_item
 from diptych.models.vlm import VLM
 from diptych.result import Bars, Row, Series, numbers
 from diptych.run import Finding, Run, Unit
