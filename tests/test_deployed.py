@@ -97,7 +97,20 @@ def test_so_it_does_for_other_architectures(name: str) -> None:
 def test_so_it_does_where_generation_runs_the_last_layers_at_the_last_position_alone() -> None:
     vlm = random_model("gemma4")
 
-    require_equal(vlm, prompts(vlm), Cell(destination=3, window=3, source=4))  # layers 4 and 5 do so
+    some, cell = prompts(vlm), Cell(destination=3, window=3, source=4)  # layers 4 and 5 do so
+    call, edits = vlm.capture(collate(some)), two_passes(vlm, some, cell)
+    plain = vlm.run(call)
+    with edits(range(3)), torch.no_grad():
+        expected = vlm.run(call)
+
+    with BackPatch(cell.source, cell.destination, cell.window).apply(vlm.model):
+        found = vlm.model.generate(
+            **placed(vlm, some), max_new_tokens=2, return_dict_in_generate=True, output_logits=True, do_sample=False
+        )
+
+    assert (expected - plain).abs().max() > 1e-3
+    torch.testing.assert_close(found.logits[0], expected, atol=1e-4, rtol=0)
+    require_equal(vlm, some, cell)
 
 
 def test_so_it_does_for_the_organism_and_every_sort_of_cell() -> None:
