@@ -19,7 +19,6 @@ DEPLOY_MUTATIONS: tuple[Mutation, ...] = (
     (APPLIED, "            self._overwriting(where, values),\n            hooks(", "            hooks(", "tests/test_deployed.py::test_what_is_generated_equals_the_experiment_s_two_passes[2-qwen2_vl-eager]"),
     (APPLIED, "            with self._overwriting(where, values):\n                return own", "            with self._overwriting(where, {}):\n                return own", "tests/test_deployed.py::test_what_is_generated_equals_the_experiment_s_two_passes[1-gemma3-sdpa]"),
     (APPLIED, 'if "logits_to_keep" in twin_kwargs:', "if False:", "tests/test_deployed.py::test_so_it_does_where_generation_runs_the_last_layers_at_the_last_position_alone"),
-    (APPLIED, "slice(where.shape[1] - live.shape[1], None)", "slice(None)", "tests/test_deployed.py::test_so_it_does_where_generation_runs_the_last_layers_at_the_last_position_alone"),
     (APPLIED, "torch.where(there, other, live)", "other.expand_as(live)", "tests/test_deployed.py::test_of_a_batch_only_prompts_with_pictures_are_patched"),
     (APPLIED, "if not bool(held.any()):", "if False:", "tests/test_deployed.py::test_a_prompt_without_pictures_is_left_alone_at_no_cost"),
     (APPLIED, "        if before:\n", "        if False:\n", "tests/test_deployed.py::test_a_picture_behind_a_cached_beginning_is_refused"),
