@@ -41,7 +41,7 @@ CIRCUIT_MUTATIONS: tuple[Mutation, ...] = (
     ("src/diptych/interventions.py", "torch.where(inside, live, other.to(live.device, live.dtype))", "torch.where(inside, live, other.to(live.device, live.dtype) + 0.01 * live)", "tests/test_planted.py::test_nodes_that_are_held_score_exactly_zero_at_each_position[ap-llava]"),
     (SHARING, "    if missing:", "    if False:", "tests/test_sharing.py::test_a_circuit_without_its_conditions_is_not_shared[dropped]"),
     (SHARING, "    if differing:", "    if False:", "tests/test_sharing.py::test_a_folder_that_is_unknown_or_does_not_fit_together_is_refused"),
-    (SHARING, "    if found != (FORMAT, VERSION):", "    if False:", "tests/test_sharing.py::test_a_folder_that_is_unknown_or_does_not_fit_together_is_refused"),
+    (SHARING, "    if found != (form, version):", "    if False:", "tests/test_sharing.py::test_a_folder_that_is_unknown_or_does_not_fit_together_is_refused"),
     (SHARING, '.replace("|", "\\\\|")', "", "tests/test_sharing.py::test_the_card_says_every_condition_and_what_the_circuit_belongs_to"),
     (EXCHANGE, 'weights_only=True', 'weights_only=False', "tests/test_exchange.py::test_a_file_with_code_in_it_is_refused_unrun"),
     (EXCHANGE, 'heads.abs().sum(-1) if reduction == "l1"', 'heads.sum(-1) if reduction == "l1"', "tests/test_exchange.py::test_the_authors_scores_are_read_and_heads_are_reduced_over_their_width"),

@@ -40,6 +40,7 @@ METHODS = {
     "compare",
     "contributions",
     "delayed",
+    "deployed",
     "faithfulness",
     "interventions",
     "lens",
@@ -67,7 +68,18 @@ LOWER = {
     "report": {"errors", "files", "result"},
     "contact_sheet": BASE | {"items"},
 }
-TOP = {"cli", "cli_check", "cli_export", "cli_options", "cli_tasks", "cli_values", "__main__", "__init__"}
+TOP = {
+    "cli",
+    "cli_check",
+    "cli_export",
+    "cli_options",
+    "cli_progress",
+    "cli_repair",
+    "cli_tasks",
+    "cli_values",
+    "__main__",
+    "__init__",
+}
 """May import everything."""
 
 LATE = {("run", "models")}

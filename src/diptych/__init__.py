@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from diptych.compare import overlaps, stability
     from diptych.contributions import Contributions, direct_contributions
     from diptych.delayed import delay
+    from diptych.deployed import BackPatch
     from diptych.errors import DiptychError
     from diptych.exchange import mib_graph, reference_scores, table
     from diptych.experiments._discovered import discovered
@@ -52,6 +53,7 @@ _HOMES = {
     "compare": ("overlaps", "stability"),
     "contributions": ("Contributions", "direct_contributions"),
     "delayed": ("delay",),
+    "deployed": ("BackPatch",),
     "errors": ("DiptychError",),
     "exchange": ("mib_graph", "reference_scores", "table"),
     "experiments._discovered": ("discovered",),
@@ -82,6 +84,7 @@ __all__ = [
     "VLM",
     "Activations",
     "AnswerTokens",
+    "BackPatch",
     "Batch",
     "Cell",
     "Circuit",

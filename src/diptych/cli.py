@@ -2,10 +2,8 @@
 
 import sys
 import webbrowser
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -25,15 +23,14 @@ from diptych.cli_options import (
     System,
     pixel_budget,
 )
+from diptych.cli_progress import resumable, tell
+from diptych.cli_repair import repair
 from diptych.cli_tasks import app as tasks_app
 from diptych.cli_values import Setting, first_line, named_values, shown
 from diptych.errors import DiptychError, InputError
 from diptych.experiments import DEMO, DEMO_TASKS
 from diptych.registry import names
 from diptych.tasks import make_task
-
-if TYPE_CHECKING:
-    from diptych.result import Result
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -45,6 +42,7 @@ app.add_typer(tasks_app, name="tasks")
 
 app.command()(check)
 app.command()(export)
+app.command()(repair)
 
 
 def main() -> None:
@@ -63,7 +61,7 @@ def demo(
     task: Annotated[list[str], typer.Option(help="A task; may be given several times.")] = list(DEMO_TASKS),  # noqa: B006
 ) -> None:
     """Run the whole analysis on a small model that is shipped with diptych, and make its report."""
-    with _resumable(out):
+    with resumable(out):
         import torch
 
         from diptych.report.build import build
@@ -76,7 +74,7 @@ def demo(
         for handle in [Run(model, make_task(name), store=Store(out), progress=progress) for name in task]:
             for experiment, parameters in DEMO:
                 results.append(handle.get(experiment, **parameters))
-                _tell(results[-1])
+                tell(results[-1])
         print(build(results, out / "report.html", title=f"{model}: {', '.join(task)}"))
 
 
@@ -101,7 +99,7 @@ def run(
     batch_size: Annotated[int, typer.Option(help="Prompts per forward pass.")] = 16,
 ) -> None:
     """Run one experiment, or read its stored result."""
-    with _resumable(runs):
+    with resumable(runs):
         from diptych.run import Run, Store
         from diptych.run.progress import for_terminal
 
@@ -120,7 +118,7 @@ def run(
             model, make_task(task, **named_values(setting)), store=Store(runs), progress=for_terminal(), **options
         )
         result = handle.get(experiment, **named_values(parameter))
-        _tell(result)
+        tell(result)
         print(handle.store.folder(result).path)
 
 
@@ -166,17 +164,3 @@ def experiments() -> None:
         lines = [f"{key}={shown(parameter.default)}" for key, parameter in experiment.parameters().items()]
         table.add_row(name, first_line(experiment.function), "\n".join(lines))
     Console(markup=False).print(table)
-
-
-@contextmanager
-def _resumable(runs: Path) -> Iterator[None]:
-    """On Ctrl-C, say what is kept; typer then exits with status 130."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        print(f"Interrupted. Finished units are kept in {runs}; the same command goes on from there.", file=sys.stderr)
-        raise
-
-
-def _tell(result: "Result") -> None:
-    print(f"{result.identity['task']} · {result.identity['experiment']}: {result.summary}", flush=True)

@@ -1,7 +1,7 @@
 """Sharing: a circuit or scores as a folder that others can read: manifest, tensors and a card. Never pickle."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -48,8 +48,8 @@ def read(place: str | Path, *, revision: str | None = None) -> tuple[Grid, dict[
 
     Raises `StoreError` for what is no such folder, is of an unknown format or version, or does not fit together.
     """
-    folder = Path(place) if Path(place).is_dir() else _downloaded(str(place), revision)
-    manifest = _manifest(folder)
+    folder = folder_of(place, revision, (MANIFEST, TENSORS, CARD))
+    manifest = read_manifest(folder / MANIFEST, FORMAT, VERSION)
     grid = Grid.load(folder / TENSORS)
     told = {"kind": kind(grid), "model": grid.model, "layout": grid.layout.to_json()}
     differing = [name for name, value in told.items() if manifest.get(name) != json.loads(json.dumps(value))]
@@ -65,10 +65,13 @@ def push(grid: Grid, repo_id: str, conditions: Conditions, *, private: bool, tok
     """Write the folder and upload it to the hub in one commit; the commit's address."""
     with TemporaryDirectory() as temporary:
         folder = write(grid, temporary, conditions)
-        api.create_repo(repo_id, private=private, exist_ok=True, token=token)
-        commit = api.upload_folder(
-            repo_id=repo_id, folder_path=folder, commit_message=f"Add a diptych {kind(grid)}", token=token
-        )
+        return upload(folder, repo_id, f"diptych {kind(grid)}", private=private, token=token, api=api)
+
+
+def upload(folder: Path, repo_id: str, what: str, *, private: bool, token: str | None, api: HfApi) -> str:
+    """Upload a folder to the hub in one commit, which says what it is; the commit's address."""
+    api.create_repo(repo_id, private=private, exist_ok=True, token=token)
+    commit = api.upload_folder(repo_id=repo_id, folder_path=folder, commit_message=f"Add a {what}", token=token)
     return str(commit.commit_url)
 
 
@@ -101,30 +104,33 @@ def _cell(value: Any) -> str:
     return " ".join(str(value).replace("|", "\\|").split())
 
 
-def _downloaded(repo_id: str, revision: str | None) -> Path:
+def folder_of(place: str | Path, revision: str | None, files: Sequence[str]) -> Path:
+    """A folder as it is, or the given files of a repository of the hub, downloaded; raises `StoreError` for neither."""
+    if Path(place).is_dir():
+        return Path(place)
     try:
-        return Path(snapshot_download(repo_id, revision=revision, allow_patterns=[MANIFEST, TENSORS, CARD]))
+        return Path(snapshot_download(str(place), revision=revision, allow_patterns=list(files)))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise StoreError(
-            f"'{repo_id}' is neither a folder nor a repository that can be downloaded: {str(error).splitlines()[0]}. "
+            f"'{place}' is neither a folder nor a repository that can be downloaded: {str(error).splitlines()[0]}. "
             f"Give the path of a folder that `save_pretrained` wrote, or check the name and the network."
         ) from error
 
 
-def _manifest(folder: Path) -> dict[str, Any]:
-    path = folder / MANIFEST
+def read_manifest(path: Path, form: str, version: int) -> dict[str, Any]:
+    """What a manifest says; raises `StoreError` for one that is damaged, or of another format or version."""
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         found = manifest["format"], manifest["version"]
         manifest["conditions"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StoreError(
-            f"'{folder}' holds no readable {MANIFEST}: {type(error).__name__}: {error}. Expected a folder that "
+            f"'{path.parent}' holds no readable {path.name}: {type(error).__name__}: {error}. Expected a folder that "
             f"`save_pretrained` wrote."
         ) from error
-    if found != (FORMAT, VERSION):
+    if found != (form, version):
         raise StoreError(
-            f"{path} has format '{found[0]}', version {found[1]}; this diptych reads '{FORMAT}', version {VERSION}. "
+            f"{path} has format '{found[0]}', version {found[1]}; this diptych reads '{form}', version {version}. "
             f"Use the diptych that wrote it."
         )
     return dict(manifest)

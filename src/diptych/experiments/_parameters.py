@@ -9,6 +9,7 @@ from diptych.alignment import Positions as Positions
 
 MetricName = Literal["logit_diff", "logit", "probability", "indirect_effect"]
 Reduction = Literal["l1", "abs", "signed"]
+MatcherName = Literal["alias", "exact", "popvqa", "vqa"]
 Seed = Annotated[int, Ge(0)]
 Count = Annotated[int, Ge(1)]
 Several = Annotated[int, Ge(2)]

@@ -22,7 +22,7 @@ from diptych.result import Heatmap, Row
 from diptych.run import Finding, Run
 from diptych.statistics import MaximumNull, cluster_bootstrap, max_statistic_null, mcnemar
 
-VERSION = 2
+VERSION = 3
 USES = ("accuracy",)
 
 
@@ -153,7 +153,8 @@ def _rows(sweeps: dict[Modality, _Sweep]) -> list[Row]:
     rows = []
     for sweep in sweeps.values():
         rows.append(sweep.row(sweep.select.best(), "chosen on select"))
-        rows.append(sweep.row(sweep.test.best(), "best on test (in-sample)"))
+        null = {"null 95%": _null(sweep).quantile, "null p": _null(sweep).p}
+        rows.append({**sweep.row(sweep.test.best(), "best on test (in-sample)"), **null})
     rows.append(sweeps["text"].row(sweeps["image"].select.best(), "image's cell, on text"))
     return rows
 

@@ -1,7 +1,7 @@
 """Decoder calls: what the language decoder receives for a batch of prompts, image features merged in (adapter §2–3)."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, is_dataclass, replace
 from typing import Any
 
 import torch
@@ -45,7 +45,7 @@ class DecoderCall:
     def leaves(self) -> dict[str, Any]:
         """Every argument that is not a container, by path."""
         found: dict[str, Any] = {}
-        _rebuild((self.args, self.kwargs), "", found.setdefault)
+        rebuild((self.args, self.kwargs), "", found.setdefault)
         return found
 
     @property
@@ -82,7 +82,7 @@ class DecoderCall:
 
     def with_leaves(self, change: Callable[[str, Any], Any]) -> "DecoderCall":
         """The call with every leaf replaced by `change(path, leaf)`; containers are made anew."""
-        args, kwargs = _rebuild((self.args, self.kwargs), "", change)
+        args, kwargs = rebuild((self.args, self.kwargs), "", change)
         return replace(self, args=args, kwargs=kwargs)
 
     def take(self, rows: list[int]) -> "DecoderCall":
@@ -199,9 +199,11 @@ def _require_float(name: str, a: Any, b: Any) -> None:
         )
 
 
-def _rebuild(tree: Any, path: str, change: Callable[[str, Any], Any]) -> Any:
+def rebuild(tree: Any, path: str, change: Callable[[str, Any], Any]) -> Any:
+    """Nested containers made anew, every leaf replaced by `change(path, leaf)`."""
     if isinstance(tree, Mapping):
-        return {key: _rebuild(value, f"{path}.{key}", change) for key, value in tree.items()}
+        inside = {key: rebuild(value, f"{path}.{key}", change) for key, value in tree.items()}
+        return replace(tree, **inside) if is_dataclass(tree) else inside  # transformers' outputs are both
     if isinstance(tree, list | tuple):
-        return type(tree)(_rebuild(value, f"{path}.{index}", change) for index, value in enumerate(tree))
+        return type(tree)(rebuild(value, f"{path}.{index}", change) for index, value in enumerate(tree))
     return change(path, tree)

@@ -5,11 +5,12 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from typing import Any
 
 import torch
+from torch import nn
 
 from diptych.alignment import Shape
 from diptych.errors import InputError, UnsupportedModel
-from diptych.models.encode import Prompt, collate, tokenizer_of
 from diptych.models.hooks import hooks
+from diptych.models.prompts import Prompt, collate, tokenizer_of
 from diptych.models.vlm import VLM
 
 Edits = Callable[[Sequence[int]], AbstractContextManager[Any]]
@@ -72,11 +73,17 @@ def _reading(vlm: VLM, edits: AbstractContextManager[Any]) -> Iterator[None]:
     """While open, the edits are: until the decoder has read the prompts."""
     before = _forwards(vlm)
     with ExitStack() as opened:
+        opened.enter_context(hooks(vlm.sites.decoder.register_forward_pre_hook(_everywhere, with_kwargs=True)))
         opened.enter_context(edits)
         _require_every_layer(vlm, before)
         done = vlm.sites.decoder.register_forward_hook(lambda module, args, output: opened.close())
         with hooks(done):
             yield
+
+
+def _everywhere(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """A pre-hook of the decoder: every layer runs at all positions. Gemma 4 would run its last ones at the last alone."""
+    return args, {**kwargs, "logits_to_keep": 0} if "logits_to_keep" in kwargs else kwargs
 
 
 @contextmanager

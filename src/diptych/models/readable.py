@@ -31,7 +31,7 @@ def require_readable(model: nn.Module) -> None:
     """Raise `UnsupportedModel` for an encoder-decoder, compiled modules, kernels without a mask, and sharded weights."""
     if hasattr(model, "config"):
         require_decoder_only(model.config)
-    _require_not_compiled(model)
+    require_not_compiled(model)
     _require_masks(model)
     _require_whole(model)
 
@@ -54,7 +54,8 @@ def require_eval(model: nn.Module, layers: nn.ModuleList) -> None:
         )
 
 
-def _require_not_compiled(model: nn.Module) -> None:
+def require_not_compiled(model: nn.Module) -> None:
+    """Raise `UnsupportedModel` for a model that is compiled, in whole or in part."""
     for name, module in model.named_modules():
         if hasattr(module, "_orig_mod") or getattr(module, "_compiled_call_impl", None) is not None:
             raise UnsupportedModel(

@@ -64,8 +64,8 @@ class Sites:
 
 def find_sites(model: nn.Module) -> Sites:
     """Find decoder, layers, projections and head sizes; raises `UnsupportedModel` naming the part that is missing."""
-    decoder = _decoder(model)
-    layers = _layers(decoder)
+    decoder = find_decoder(model)
+    layers = find_layers(decoder)
     _require_one_list(decoder, layers)
     mixers = tuple(_mixer(index, layer) for index, layer in enumerate(layers))
     heads = _aligned([_head_site(mixer) for mixer in mixers])
@@ -86,7 +86,8 @@ def find_sites(model: nn.Module) -> Sites:
     return Sites(decoder, layers, _unembedding(model), heads, neurons, mixers, convolutions)
 
 
-def _decoder(model: nn.Module) -> nn.Module:
+def find_decoder(model: nn.Module) -> nn.Module:
+    """The module whose direct child is the list of layers; raises `UnsupportedModel` if there is none."""
     decoder: nn.Module = model.get_decoder()  # type: ignore[operator]
     while not any(isinstance(child, nn.ModuleList) and len(child) for child in decoder.children()):
         inner = next((getattr(decoder, name) for name in INNER_DECODERS if hasattr(decoder, name)), None)
@@ -99,7 +100,8 @@ def _decoder(model: nn.Module) -> nn.Module:
     return decoder
 
 
-def _layers(decoder: nn.Module) -> nn.ModuleList:
+def find_layers(decoder: nn.Module) -> nn.ModuleList:
+    """The decoder's list of layers: the named one, else its longest."""
     named = [getattr(decoder, name) for name in LAYERS if isinstance(getattr(decoder, name, None), nn.ModuleList)]
     lists = named or sorted((c for c in decoder.children() if isinstance(c, nn.ModuleList)), key=len, reverse=True)
     found: nn.ModuleList = lists[0]

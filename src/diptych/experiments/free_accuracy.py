@@ -1,0 +1,207 @@
+"""Free accuracy: are questions answered rightly when the model writes freely, and does a back-patch help it to?"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+from annotated_types import Ge
+from torch import Tensor
+
+from diptych.deployed import BackPatch
+from diptych.errors import InputError
+from diptych.experiments._halving import Along, Halving
+from diptych.experiments._parameters import Count, MatcherName, Seed
+from diptych.experiments._text import fixed, from_lines, from_tensor, interval, model_facts, to_lines, to_tensor
+from diptych.items import MODALITIES, Item, Modality, Split
+from diptych.matching import accepted_answers, echoed, matcher
+from diptych.models.generate import generate
+from diptych.models.prompts import encode_item
+from diptych.models.vlm import VLM
+from diptych.result import Bars, Row, Series, numbers
+from diptych.run import Finding, Run, Unit
+from diptych.statistics import cluster_bootstrap
+
+VERSION = 1
+USES = ()
+
+SHOWN = 5
+"""How many answers per panel are quoted in the notes."""
+Layer = Annotated[int, Ge(0)]
+
+
+def free_accuracy(
+    run: Run,
+    *,
+    match: MatcherName = "alias",
+    split: Split = "test",
+    cell: tuple[Layer, Layer, Count] | None = None,
+    rounds: Count = 1,
+    max_new_tokens: Count = 16,
+    seed: Seed = 0,
+) -> Finding:
+    """Accuracy of answers that the model writes freely, greedily, per panel; no answer set is needed.
+
+    `match`: how a text is compared with the accepted answers (`diptych.matching`). `cell`: source, destination and window
+    of a back-patch, with which the image panel is asked once more; choose it on another split (`diptych repair`).
+    """
+    items = {m: [item for item in run.task.split(split) if item.has(m)] for m in MODALITIES}
+    items = {modality: some for modality, some in items.items() if some}
+    patch = BackPatch(*cell, rounds=rounds) if cell else None
+    _require_answerable(run.task.name, split, items, match)
+    if patch and "image" not in items:
+        raise InputError(
+            f"Task '{run.task.name}' shows no pictures, so there is nothing to back-patch. Leave out `cell`."
+        )
+    asked: list[tuple[str, Modality, BackPatch | None]] = [(modality, modality, None) for modality in items]
+    asked += [("image, patched", "image", patch)] if patch else []
+    found = {
+        name: _Answers(name, items[m], m, _texts(run, name, items[m], m, patch, max_new_tokens), match)
+        for name, m, patch in asked
+    }
+    ((_, facts),) = run.map(tell, [Unit("facts", None)], name="facts")
+    rows = [answers.row(found.get("image"), seed) for answers in found.values()]
+    conditions = from_tensor(facts["facts"]) | {"match": match, "split": split, "seed": seed}
+    return Finding(
+        summary=_summary(run.task.name, split, rows),
+        rows=rows,
+        conditions=conditions
+        | {f"n {name}": len(answers.items) for name, answers in found.items()}
+        | {
+            "max_new_tokens": max_new_tokens,
+            "cell": _named(patch),
+            "decoding": "greedy, prompts of one shape per batch",
+        }
+        | {"dropped": "none", "interval": "95% cluster bootstrap, 2000 draws"},
+        figures=[_bars(rows, split)],
+        notes=_notes(found),
+        grids={f"{name}.{what}": value for name, answers in found.items() for what, value in answers.grids().items()},
+    )
+
+
+def write(
+    vlm: VLM, payload: tuple[int, Sequence[Item]], *, modality: Modality, patch: BackPatch | None, max_new_tokens: int
+) -> dict[str, Tensor]:
+    """What the model writes behind each prompt, as lines."""
+    _, items = payload
+    prompts = [encode_item(vlm, item, modality) for item in items]
+    with patch.apply(vlm.model) if patch else nullcontext():
+        texts = generate(vlm, prompts, max_new_tokens=max_new_tokens, batch_size=len(prompts))
+    return {"texts": to_lines(texts)}
+
+
+def tell(vlm: VLM, payload: None) -> dict[str, Tensor]:
+    """What is to be known of the model."""
+    return {"facts": to_tensor(model_facts(vlm))}
+
+
+@dataclass(frozen=True, eq=False)
+class _Answers:
+    """What was written for the items of one panel, and how right it is."""
+
+    name: str
+    items: Sequence[Item]
+    modality: Modality
+    texts: Sequence[str]
+    match: MatcherName
+
+    @property
+    def scores(self) -> "np.ndarray[Any, Any]":
+        """Between 0 and 1, per item."""
+        compare = matcher(self.match)
+        return np.array([compare(t, accepted_answers(i)) for t, i in zip(self.texts, self.items, strict=True)])
+
+    @property
+    def echoes(self) -> int:
+        """Answers that count only because the prompt held them."""
+        asked = [item.wording[0] if self.modality == "text" else item.query for item in self.items]
+        pairs = zip(self.texts, self.items, asked, strict=True)
+        return sum(echoed(text, accepted_answers(item), prompt, self.match) for text, item, prompt in pairs)
+
+    def row(self, plain: "_Answers | None", seed: int) -> Row:
+        """Accuracy with its interval; for the patched panel also the gain over the plain one, on the same items."""
+        clusters = [item.cluster for item in self.items]
+        accuracy = cluster_bootstrap(self.scores, clusters, seed=seed)
+        row: dict[str, Any] = {
+            "panel": self.name,
+            "accuracy": accuracy.value,
+            "low": accuracy.low,
+            "high": accuracy.high,
+            "n": accuracy.n,
+            "matched": int((self.scores > 0).sum()),
+            "wrote nothing": sum(not text for text in self.texts),
+            "echoes of the prompt": self.echoes,
+        }
+        if plain is None or plain.modality != self.modality or plain.name == self.name:
+            return row | dict.fromkeys(("gain", "gain low", "gain high", "helped", "hurt"))
+        gains = self.scores - plain.scores
+        gain = cluster_bootstrap(gains, clusters, seed=seed)
+        helped, hurt = int((gains > 0).sum()), int((gains < 0).sum())
+        return row | {"gain": gain.value, "gain low": gain.low, "gain high": gain.high, "helped": helped, "hurt": hurt}
+
+    def grids(self) -> dict[str, Tensor]:
+        return {"scores": torch.tensor(self.scores), "texts": to_lines(self.texts)}
+
+
+def _texts(
+    run: Run, name: str, items: Sequence[Item], modality: Modality, patch: BackPatch | None, max_new_tokens: int
+) -> list[str]:
+    chunks = [items[start : start + run.batch_size] for start in range(0, len(items), run.batch_size)]
+    units = [Unit(f"{chunk[0].id}+{len(chunk)}", (0, chunk)) for chunk in chunks]
+    work = Halving(partial(write, modality=modality, patch=patch, max_new_tokens=max_new_tokens), Along(0))
+    return [text for _, values in run.map(work, units, name=name) for text in from_lines(values["texts"])]
+
+
+def _require_answerable(task: str, split: Split, items: Mapping[Modality, Sequence[Item]], match: MatcherName) -> None:
+    """Refuse an empty split, and a matcher that cannot judge an item, before anything is generated."""
+    if not items:
+        raise InputError(f"Task '{task}' has an empty split '{split}'. It needs more items or more clusters.")
+    for item in (item for some in items.values() for item in some):
+        try:
+            matcher(match)("", accepted_answers(item))
+        except InputError as error:
+            raise InputError(f"Item '{item.id}' of task '{task}' cannot be judged. {error}") from error
+
+
+def _named(patch: BackPatch | None) -> str:
+    if patch is None:
+        return "none"
+    return f"layer {patch.src} into {patch.dst}, window {patch.window}, rounds {patch.rounds}"
+
+
+def _summary(task: str, split: Split, rows: Sequence[Row]) -> str:
+    said = [f"{fixed(r['accuracy'], 1, factor=100)}% from {r['panel']} {interval(r, 1, factor=100)}" for r in rows]
+    text = f"On {split}, {task} is answered freely and correctly {' and '.join(said)}"
+    changed = [row for row in rows if row["gain"] is not None]
+    if not changed:
+        return text + "."
+    bounds = {"low": changed[0]["gain low"], "high": changed[0]["gain high"]}
+    gain = fixed(changed[0]["gain"], 1, factor=100, sign="+")
+    return f"{text}; the back-patch changes it by {gain} points {interval(bounds, 1, factor=100, sign='+')}."
+
+
+def _notes(found: Mapping[str, _Answers]) -> list[str]:
+    """The first answers of each panel, as they were written."""
+    notes = []
+    for name, answers in found.items():
+        some = list(zip(answers.items, answers.texts, answers.scores, strict=True))[:SHOWN]
+        quoted = "; ".join(f"{item.id}: {text!r} for {item.answer!r} ({score:.2g})" for item, text, score in some)
+        notes.append(f"First answers, {name}: {quoted}.")
+    return [
+        *notes,
+        "All items of the split are asked. Texts are cut at the model's own end token or at max_new_tokens.",
+    ]
+
+
+def _bars(rows: Sequence[Row], split: Split) -> Bars:
+    return Bars(
+        title="Accuracy of free answers",
+        caption=f"Mean score of the texts that the model writes, on {split}; bars are 95% intervals over clusters.",
+        x_title="panel",
+        y_title="accuracy",
+        categories=[str(row["panel"]) for row in rows],
+        series=[Series("free answers", *(numbers(rows, name) for name in ("accuracy", "low", "high")))],
+    )

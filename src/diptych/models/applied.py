@@ -1,0 +1,217 @@
+"""Applied: back-patching on an unmodified Hugging Face model, whoever calls it, until it is removed (methods §10)."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field
+from functools import wraps
+from typing import TYPE_CHECKING, Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from diptych.errors import InputError, UnsupportedModel
+from diptych.models.calls import rebuild
+from diptych.models.hooks import hooks, replaced_forward
+from diptych.models.readable import require_decoder_only, require_eval, require_not_compiled
+from diptych.models.resume import stream, with_stream
+from diptych.models.sites import find_decoder, find_layers
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+Forward = Callable[..., Any]
+Values = Mapping[int, Float[Tensor, "batch pos d_model"]]
+"""Layer → what its output is overwritten by."""
+
+
+class _Recorded(Exception):
+    """Ends a first pass whose last source has been seen."""
+
+
+@dataclass(eq=False)
+class Applied:
+    """A model whose decoder reads prompts with pictures twice; `remove`, or the end of a `with`, makes it plain again.
+
+    The first pass keeps what the source layers return and ends behind the last of them; it has a cache of its own. The
+    second one is the model's call, with the cache it was given: at each prompt's positions from its first to its last
+    image token, what a destination layer returns is overwritten by its source. Steps that generate see the patch through
+    that cache alone. With `rounds` n, each first pass but the first is patched from the one before it.
+
+    Raises `UnsupportedModel` for an encoder-decoder, a compiled model, or a configuration that names no image token, and
+    `InputError` for a model in training mode or one that is patched already.
+    """
+
+    model: "PreTrainedModel" = field(repr=False)
+    pairs: Sequence[tuple[int, int]]  # (source, destination) layers
+    rounds: int = 1
+    _token: int = field(init=False, repr=False)
+    _layers: nn.ModuleList = field(init=False, repr=False)
+    _ids: Int[Tensor, "batch pos"] | None = field(init=False, default=None, repr=False)  # of the call that goes on
+    _open: contextlib.ExitStack = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        require_decoder_only(self.model.config)
+        require_not_compiled(self.model)
+        decoder = find_decoder(self.model)
+        self._layers = find_layers(decoder)
+        require_eval(self.model, self._layers)
+        self._token = _image_token(self.model)
+        _require_plain(self.model, decoder)
+        with contextlib.ExitStack() as opened:
+            opened.enter_context(replaced_forward(decoder, self._twice(decoder.forward)))
+            for module in _around(self.model, decoder):
+                opened.enter_context(hooks(module.register_forward_pre_hook(self._look, with_kwargs=True)))
+                opened.enter_context(hooks(module.register_forward_hook(self._forget, always_call=True)))
+            self._open = opened.pop_all()
+
+    def remove(self) -> None:
+        """Make the model plain again; nothing is left of the patch. To remove it twice does no harm."""
+        self._open.close()
+
+    def __enter__(self) -> "Applied":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.remove()
+
+    def _look(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Note the token ids that a module around the decoder is called with."""
+        ids = kwargs.get("input_ids", args[0] if args else None)
+        if isinstance(ids, Tensor) and not ids.is_floating_point():
+            self._ids = ids
+
+    def _forget(self, module: nn.Module, args: Any, output: Any) -> None:
+        self._ids = None
+
+    def _twice(self, own: Forward) -> Forward:
+        @wraps(own)  # what a decoder takes is asked
+        def forward(*args: Any, **kwargs: Any) -> Any:
+            where = self._pictures(kwargs)
+            if where is None:
+                return own(*args, **kwargs)
+            values: Values = {}
+            for _ in range(self.rounds):
+                values = self._sources(own, args, kwargs, where, values)
+            with self._overwriting(where, values):
+                return own(*args, **kwargs)
+
+        forward.applied = self  # type: ignore[attr-defined]
+        return forward
+
+    def _pictures(self, kwargs: Mapping[str, Any]) -> Bool[Tensor, "batch pos"] | None:
+        """The positions from each prompt's first to its last image token; None for a call that reads no picture."""
+        ids, cache = self._ids, kwargs.get("past_key_values")
+        if ids is not None and ids.shape[1] == 1:  # a step that generates: nothing more is asked of the device
+            return None
+        before = 0 if cache is None else int(cache.get_seq_length())
+        if ids is None:
+            _require_begun(before)
+            return None
+        held = ids == self._token
+        if not bool(held.any()):
+            return None
+        if before:
+            raise InputError(
+                f"A prompt of {ids.shape[1]} tokens with pictures is read behind {before} others that are cached, as by "
+                f"chunked prefill. A back-patch needs a prompt in one piece as far as its pictures go: leave out "
+                f"`prefill_chunk_size` and earlier `past_key_values`."
+            )
+        return (held.cumsum(1) > 0) & (held.flip(1).cumsum(1).flip(1) > 0)
+
+    @torch.no_grad()
+    def _sources(
+        self, own: Forward, args: tuple[Any, ...], kwargs: dict[str, Any], where: Tensor, values: Values
+    ) -> Values:
+        """What the source layers return in a run patched by `values`, by the layer they are for."""
+        found: dict[int, Tensor] = {}
+        last = max(source for source, _ in self.pairs)
+
+        def keep(layer: int) -> Callable[..., None]:
+            def look(module: nn.Module, inputs: Any, output: Any) -> None:
+                found[layer] = stream(output)
+                _require_positions(found[layer], where)
+                if layer == last:
+                    raise _Recorded
+
+            return look
+
+        sources = {source for source, _ in self.pairs}
+        twin_args, twin_kwargs = rebuild((args, kwargs), "", lambda path, leaf: _twin(leaf))
+        if "logits_to_keep" in twin_kwargs:  # Gemma 4 runs its last layers at those positions alone
+            twin_kwargs["logits_to_keep"] = 0
+        with (
+            self._overwriting(where, values),
+            hooks(*(self._layers[layer].register_forward_hook(keep(layer)) for layer in sources)),
+            contextlib.suppress(_Recorded),
+        ):
+            own(*twin_args, **twin_kwargs)
+        return {destination: found[source] for source, destination in self.pairs}
+
+    @contextlib.contextmanager
+    def _overwriting(self, where: Tensor, values: Values) -> Iterator[None]:
+        """While open, each layer of `values` returns them at the positions `where`."""
+
+        def write(value: Tensor) -> Callable[..., Any]:
+            def on_output(module: nn.Module, inputs: Any, output: Any) -> Any:
+                live = stream(output)
+                kept = slice(where.shape[1] - live.shape[1], None)  # the last positions, if not all
+                there, other = where[:, kept, None].to(live.device), value[:, kept].to(live.device, live.dtype)
+                return with_stream(output, torch.where(there, other, live))
+
+            return on_output
+
+        with hooks(*(self._layers[layer].register_forward_hook(write(value)) for layer, value in values.items())):
+            yield
+
+
+def _around(model: nn.Module, decoder: nn.Module) -> list[nn.Module]:
+    """The modules that hold the decoder, from the model inwards."""
+    return [module for module in model.modules() if module is not decoder and decoder in set(module.modules())]
+
+
+def _twin(leaf: Any) -> Any:
+    """An argument that a run may write to without a trace in the one it was made of: caches, embeddings."""
+    from transformers import Cache
+
+    if isinstance(leaf, Cache):
+        stream_of_copies = getattr(leaf, "prefetch_stream", None)  # of a cache on the CPU; cannot be copied
+        return deepcopy(leaf, {id(stream_of_copies): stream_of_copies})
+    return leaf.clone() if isinstance(leaf, Tensor) and leaf.is_floating_point() else leaf
+
+
+def _image_token(model: "PreTrainedModel") -> int:
+    token = getattr(model.config, "image_token_id", None)
+    if token is None:
+        raise UnsupportedModel(
+            f"The configuration of {type(model).__name__} names no image token, so where a prompt's pictures are cannot be "
+            f"told from its tokens. Set `model.config.image_token_id` if it has one."
+        )
+    return int(token)
+
+
+def _require_plain(model: nn.Module, decoder: nn.Module) -> None:
+    if hasattr(decoder.forward, "applied"):
+        raise InputError(
+            f"{type(model).__name__} is back-patched already, and two patches would not be told apart. Remove the first "
+            f"one, or leave its `with`."
+        )
+
+
+def _require_begun(before: int) -> None:
+    """Refuse a prompt without token ids; a step that goes on with a cached one needs none."""
+    if not before:
+        raise InputError(
+            "A back-patch finds pictures by their tokens, and the decoder was called without any around it knowing "
+            "`input_ids`. Give the processor's output as it is, not `inputs_embeds`; a model whose own `generate` makes "
+            "embeddings of it, as BLIP-2's, cannot be patched."
+        )
+
+
+def _require_positions(residual: Tensor, where: Tensor) -> None:
+    if residual.shape[:2] != where.shape:
+        raise UnsupportedModel(
+            f"The decoder reads {list(residual.shape[:2])} prompts and positions for {list(where.shape)} tokens, so "
+            f"pictures cannot be found by their tokens. Expected a processor that writes one token per position."
+        )
