@@ -76,7 +76,8 @@ class Interchange:
 
     def _faithfulness(self, case: str) -> list[Array]:
         """F of each circuit [draw], by direction."""
-        return [(one.cases[case] - one.empty).sum(1) / (one.model - one.empty).sum() for one in self.directions]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return [(one.cases[case] - one.empty).sum(1) / (one.model - one.empty).sum() for one in self.directions]
 
     def _resampled(self, case: str) -> list[Array]:
         """The mean F of resampled circuits over resampled prompts [draws], by direction."""

@@ -1,5 +1,6 @@
 """What a swap tells: its rows, sentences and figures."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 from diptych.experiments._interchange import Interchange
@@ -11,10 +12,10 @@ from diptych.swap import OWN
 BOTH = "both"
 COUNTS = Mapping[str, Mapping[tuple[str, str], tuple[int, int]]]
 SOURCES = (
-    ("text", "F swapped", "text, from image"),
-    ("text", "F random", "text, random"),
-    ("image", "F swapped", "image, from text"),
-    ("image", "F random", "image, random"),
+    ("text", "F swapped", "text ← image"),
+    ("text", "F random", "text ← random"),
+    ("image", "F swapped", "image ← text"),
+    ("image", "F random", "image ← random"),
 )
 """Columns of the map of F: the prompts' panel, the column of the table, and its name."""
 
@@ -41,7 +42,7 @@ def row(into: str, part: str, nodes: str, found: Interchange, counts: COUNTS) ->
         "F random": float(drawn.mean()),
         "random lowest": float(drawn.min()),
         "random highest": float(drawn.max()),
-        "percentile in random": float((drawn < kept.value).mean()) if kept.value == kept.value else None,
+        "percentile in random": float((drawn < kept.value).mean()) if kept.reason == "" else math.nan,
         "n": share.n,
         **sizes,
         "undefined because": share.reason,
@@ -58,11 +59,17 @@ def _sizes(counts: Mapping[tuple[str, str], tuple[int, int]], part: str, nodes: 
 
 def summary(task: str, rows: Sequence[Row]) -> str:
     """The normalised value of every part, both directions."""
-    said = ", ".join(f"{row['part']} {fixed(row['normalised'])} {interval(row)}" for row in _both(rows, "carried"))
+    said = ", ".join(f"{row['part']} {_share(row)}" for row in _both(rows, "carried"))
     return (
         f"With one part of its circuit from the other panel, the model keeps of {task} (0: random nodes, 1: its own, mean "
         f"of both directions): {said}."
     )
+
+
+def _share(row: Row) -> str:
+    if row["undefined because"]:
+        return f"undefined (F {fixed(row['F swapped'])}, own {fixed(row['F own'])}, random {fixed(row['F random'])})"
+    return f"{fixed(row['normalised'])} {interval(row)}"
 
 
 def notes(rows: Sequence[Row]) -> list[str]:
@@ -115,7 +122,7 @@ def _map(rows: Sequence[Row]) -> Heatmap:
     return Heatmap(
         title="Faithfulness of every combination",
         caption="F on test prompts of a panel whose circuit has the part named from the other panel or random (mean over "
-        "draws); the first row is the panel's own circuit.",
+        "draws); with nothing swapped, the panel's own circuit.",
         x_title="prompts, source of the part",
         y_title="part swapped",
         value_title="F",
@@ -150,5 +157,7 @@ def _direction(rows: Sequence[Row], into: str) -> Bars:
             kept("the other panel's, as many as replaced", as_many),
             drawn("random, as many as replaced", as_many),
         ],
-        levels=[(own, "own circuit") for own in [_number(carried[0]["F own"])] if own is not None and own == own],
+        levels=[
+            (own, "own circuit") for own in numbers(carried[:1], "F own") if own is not None and math.isfinite(own)
+        ],
     )

@@ -1,6 +1,6 @@
 """Swap: does a panel's circuit still work when one of its segments is the other panel's? Circuits from discover, F on test."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -15,6 +15,7 @@ from diptych.experiments._parameters import MetricName, Options, Positions, Seed
 from diptych.experiments._survey import Survey, clusters
 from diptych.experiments._swapped import BOTH, figures, notes, row, summary
 from diptych.grid import Circuit
+from diptych.items import Modality
 from diptych.result import Row
 from diptych.run import Finding, Run
 from diptych.swap import FOURTEEN, OWN, TRANSFERS, Combination, Donor, carry, carry_as_many
@@ -79,15 +80,15 @@ def swap(
 class Plan:
     """The circuits that are run on a panel's prompts, in order; random ones are drawn when they are needed."""
 
-    panel: Panel
+    into: Modality
     own: Circuit
-    donors: dict[str, Donor]
+    donors: Mapping[str, Donor]
 
     @classmethod
     def of(cls, panel: Panel, other: Panel, draws: int, seed: int) -> "Plan":
         own = panel.circuit()
         given = {CARRIED: carry(other.circuit(), own.layout), AS_MANY: carry_as_many(other.ranking(), own)}
-        return cls(panel, own, {name: Donor(circuit, draws, seed) for name, circuit in given.items()})
+        return cls(panel.modality, own, {name: Donor(circuit, draws, seed) for name, circuit in given.items()})
 
     def __call__(self) -> Iterator[Circuit]:
         for name, combination in self._cases():
@@ -116,7 +117,7 @@ class Plan:
         """The panel's own circuit once, then every other combination with both sorts of nodes."""
         for name in NODES:
             for combination in (*FOURTEEN, *TRANSFERS):
-                if combination.into == self.panel.modality and (combination.swapped or name == CARRIED):
+                if combination.into == self.into and (combination.swapped or name == CARRIED):
                     yield name, combination
 
 
