@@ -1,7 +1,9 @@
 """Swaps: parts of circuits carried, spliced, matched in size and drawn at random (methods §8)."""
 
+import re
 from dataclasses import replace
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -212,3 +214,14 @@ def test_as_many_of_a_circuit_on_its_own_layout_keep_the_nodes_of_query_and_gene
     found = carry_as_many(as_floats(a), a)
 
     assert all(found.at(segment).equal(a.at(segment)) for segment in ("query", "generation"))
+
+
+def test_the_example_of_the_guide_runs() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "guide" / "swap.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    names = {"text_scores": scores(TEXT, 1, values=1000), "image_scores": scores(IMAGE, 2, values=1000)}
+
+    exec(example, names)
+
+    image, mixed = names["image"], names["mixed"]
+    assert mixed.without("query").equal(image.without("query")) and not mixed.equal(image)

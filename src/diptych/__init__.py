@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from diptych.compare import overlaps, stability
     from diptych.contributions import Contributions, direct_contributions
     from diptych.delayed import delay
+    from diptych.depth import depths
     from diptych.errors import DiptychError
     from diptych.exchange import mib_graph, reference_scores, table
     from diptych.experiments._discovered import discovered
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from diptych.result import Result
     from diptych.run import Finding, Run, Store, Unit
     from diptych.similarity import cka, closest, closest_across
+    from diptych.swap import carry, carry_as_many, splice
     from diptych.tasks import make_task
 
 __version__ = version("diptych")
@@ -52,6 +54,7 @@ _HOMES = {
     "compare": ("overlaps", "stability"),
     "contributions": ("Contributions", "direct_contributions"),
     "delayed": ("delay",),
+    "depth": ("depths",),
     "errors": ("DiptychError",),
     "exchange": ("mib_graph", "reference_scores", "table"),
     "experiments._discovered": ("discovered",),
@@ -74,6 +77,7 @@ _HOMES = {
     "result": ("Result",),
     "run": ("Finding", "Run", "Store", "Unit"),
     "similarity": ("cka", "closest", "closest_across"),
+    "swap": ("carry", "carry_as_many", "splice"),
     "tasks": ("make_task",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
@@ -111,12 +115,15 @@ __all__ = [
     "attention_weights",
     "back_patch",
     "build",
+    "carry",
+    "carry_as_many",
     "cells",
     "cka",
     "closest",
     "closest_across",
     "delay",
     "direct_contributions",
+    "depths",
     "discovered",
     "echoed",
     "effects",
@@ -139,6 +146,7 @@ __all__ = [
     "relp",
     "run_circuits",
     "set_effects",
+    "splice",
     "stability",
     "table",
 ]
