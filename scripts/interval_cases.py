@@ -19,8 +19,7 @@ from diptych.experiments._survey import FoldScores
 from diptych.grid import Grid
 from diptych.layout import Layout
 from diptych.paper_compat import PaperCompat
-from diptych.resampling import expanded, student
-from diptych.statistics import cluster_bootstrap, ratio_of_means
+from diptych.statistics import cluster_bootstrap, expanded, ratio_of_means, student
 
 SIMULATIONS = 1000
 LEVEL = 0.95

@@ -5,7 +5,7 @@ from mutations import Mutation
 COMPARE = "src/diptych/compare.py"
 DEPTH = "src/diptych/depth.py"
 SWAP = "src/diptych/swap.py"
-RESAMPLING = "src/diptych/resampling.py"
+RESAMPLING = "src/diptych/statistics/weights.py"
 COMPARISON = "src/diptych/experiments/_comparison.py"
 INTERCHANGE = "src/diptych/experiments/_interchange.py"
 EXPERIMENT = "src/diptych/experiments/swap.py"

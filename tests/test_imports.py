@@ -40,19 +40,15 @@ METHODS = {
     "compare",
     "contributions",
     "delayed",
+    "depth",
     "faithfulness",
     "interventions",
     "lens",
     "paper_compat",
     "planted",
     "similarity",
+    "swap",
 }
-ONLY_VALUES = {"compare"}  # methods that compare circuits without a model
-BASE = {"errors", "files", "registry", "parameters", "pictures", "raster"}
-VALUES = {"items", "spans", "layout", "alignment", "locate", "grid", "activations", "metrics", "statistics", "result"}
-VALUES |= {"means", "ranking", "sharing", "exchange", "resampling"}
-METHODS = {"attribution", "interventions", "faithfulness", "compare", "backpatch", "paper_compat", "planted"}
-METHODS |= {"depth", "swap"}
 ONLY_VALUES = {"compare", "depth", "swap"}  # methods that compare circuits without a model
 
 LOWER = {
@@ -81,7 +77,6 @@ LATE = {("run", "models")}
 
 WITHOUT_TORCH = (
     BASE | {"items", "matching", "spans", "result", "statistics", "tasks", "run", "report", "contact_sheet"} | TOP
-    BASE | {"items", "spans", "result", "statistics", "resampling", "tasks", "run", "report", "contact_sheet"} | TOP
 )
 """Import torch late or never: help, tasks and reports are quick, and need no model."""
 

@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from diptych.errors import InputError
-from diptych.resampling import expanded, fold_weights, student, together
+from diptych.statistics import expanded, fold_weights, student, together
 
 ROOT = Path(__file__).parent.parent
 RECORD = json.loads((ROOT / "docs" / "intervals.json").read_text(encoding="utf-8"))

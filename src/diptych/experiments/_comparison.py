@@ -11,8 +11,8 @@ from diptych.compare import MEASURED, OTHERWISE, Overlap, ceiling, overlaps
 from diptych.experiments._panels import Panel
 from diptych.grid import KINDS
 from diptych.paper_compat import PaperCompat
-from diptych.resampling import fold_weights, student
 from diptych.result import Row
+from diptych.statistics import fold_weights, student
 
 BOTH = "both"
 

@@ -8,8 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from diptych.resampling import expanded, together
-from diptych.statistics import DRAWS, Estimate
+from diptych.statistics import DRAWS, Estimate, expanded, together
 from diptych.swap import OWN, interchanged
 
 Array = NDArray[np.float64]

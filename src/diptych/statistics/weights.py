@@ -1,4 +1,4 @@
-"""Resampling: draws behind intervals of numbers that are no plain mean (methods §13)."""
+"""Weights of folds and clusters, and levels: what is behind intervals of numbers that are no plain mean (methods §13)."""
 
 import math
 from collections.abc import Sequence
