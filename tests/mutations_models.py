@@ -18,7 +18,7 @@ BACKPATCH = "src/diptych/backpatch.py"
 MEASURED = "src/diptych/experiments/_measured.py"
 SWEEP = "src/diptych/experiments/back_patching.py"
 ACCURACY = "src/diptych/experiments/accuracy.py"
-OVERLAP = "src/diptych/experiments/overlap.py"
+PANELS = "src/diptych/experiments/_panels.py"
 ITEMS = "src/diptych/items.py"
 SURVEY = "src/diptych/experiments/_survey.py"
 
@@ -69,7 +69,7 @@ MODEL_MUTATIONS: tuple[Mutation, ...] = (
     (SURVEY, "minlength=len(self.prompts)) * self.prompts", "minlength=len(self.prompts)).float()", "tests/test_experiments.py::test_the_mean_over_folds_weighs_each_prompt_alike"),
     (SURVEY, '{"no counterfactual of its layout": alone} if alone else {}', "{}", "tests/test_experiments.py::test_only_correctly_answered_prompts_are_discovered_on_and_every_other_is_counted"),
     (ACCURACY, "[item.cluster for item in items]", "[item.id for item in items]", "tests/test_experiments.py::test_prompts_of_one_cluster_are_resampled_together"),
-    (OVERLAP, "list(range(which, len(self.scores.prompts), 2))", "list(range(0, len(self.scores.prompts), 2))", "tests/test_experiments.py::test_the_halves_of_a_panel_are_disjoint_and_hold_all_folds"),
+    (PANELS, "list(range(which, len(self.scores.prompts), 2))", "list(range(0, len(self.scores.prompts), 2))", "tests/test_experiments.py::test_the_halves_of_a_panel_are_disjoint_and_hold_all_folds"),
     (ITEMS, " and self.fold(other, 2) == self.fold(item, 2)", "", "tests/test_experiments.py::test_contrasts_of_different_halves_share_no_prompt_in_either_panel"),
     (MEASURED, 'return drawn.without("prefix")', "return drawn", "tests/test_experiments.py::test_random_circuits_avoid_the_prefix_and_have_the_size_asked_for"),
     # which nodes there are; experts and recurrences; a model's weights
@@ -83,8 +83,8 @@ MODEL_MUTATIONS: tuple[Mutation, ...] = (
     (GRID, 'described = {"layout": self.layout.to_json(), "there": self.there}', 'described = {"layout": self.layout.to_json(), "there": ((), ())}', "tests/test_nodes_there.py::test_a_saved_grid_keeps_what_is_there"),
     (GRID, "        if self.there != other.there:", "        if False:", "tests/test_nodes_there.py::test_grids_of_different_nodes_are_not_combined"),
     (GRID, "if there and (len(there) != layers or", "if there and (len(there) < layers and", "tests/test_nodes_there.py::test_numbers_of_nodes_that_do_not_fit_are_refused"),
-    (COMPARE, "sum(a.there[KINDS.index(kind)])", "_anywhere(a, kind).numel()", "tests/test_nodes_there.py::test_overlaps_are_expected_of_what_is_there"),
-    (COMPARE, "total = one.size(segment)[KINDS.index(kind)]", "total = one.size()[KINDS.index(kind)]", "tests/test_nodes_there.py::test_overlaps_are_expected_of_what_is_there"),
+    (COMPARE, "collapse()[kind], a.there[kind]", "collapse()[kind], (tuple(a)[kind].shape[2],) * len(a.heads)", "tests/test_nodes_there.py::test_overlaps_are_expected_of_what_is_there"),
+    (COMPARE, "tuple((places.stop - places.start) * count", "tuple(a.layout.length * count", "tests/test_nodes_there.py::test_overlaps_are_expected_of_what_is_there"),
     (MEASURED, "    drawn = scores.map(", "    drawn = type(scores)(*scores, scores.layout, scores.model).map(", "tests/test_nodes_there.py::test_random_circuits_are_drawn_from_what_is_there"),
     (SITES, 'if attention is None or (mixer.mixing == "recurrence" and width is None):', 'if attention is None or mixer.mixing == "recurrence":', "tests/test_nodes.py::test_a_recurrence_has_the_heads_it_states_and_they_matter"),
     (SITES, "receiver = _scan_norm(attention, inputs) or receiver", "pass", "tests/test_nodes.py::test_the_heads_of_mamba_are_taken_before_a_norm_that_mixes_them"),

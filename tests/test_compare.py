@@ -11,7 +11,7 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from diptych.compare import SEGMENTS, Overlap, SetPair, ceiling, normalised, overlaps, set_pair
+from diptych.compare import OTHERWISE, SEGMENTS, Overlap, SetPair, ceiling, normalised, overlaps, set_pair
 from diptych.errors import MismatchError
 from diptych.grid import KINDS, Circuit, Grid
 from diptych.layout import Layout
@@ -198,6 +198,26 @@ def test_random_circuits_have_a_normalised_overlap_of_zero_in_every_segment(size
         found = np.array([overlap[part].niou for overlap in drawn])
         assert found.std() > 0
         assert within_three_standard_errors(found, 0)
+
+
+def test_random_circuits_have_a_normalised_overlap_of_zero_with_positions_the_other_way_round() -> None:
+    chance = torch.Generator().manual_seed(0)
+    own, other = Layout.of((2, 6), 12), Layout.of((1, 8), 16)
+    drawn = [overlaps(uniform(own, 0.1, chance), uniform(other, 0.1, chance), OTHERWISE) for _ in range(60)]
+
+    assert [(x.segment, x.positions) for x in drawn[0]] == [("data", "kept")] * 2 + [("query", "dropped")] * 2
+    for part in range(len(OTHERWISE) * len(KINDS)):
+        found = np.array([overlap[part].niou for overlap in drawn])
+        assert found.std() > 0
+        assert within_three_standard_errors(found, 0)
+
+
+def test_one_position_overlaps_alike_with_its_position_kept_and_dropped() -> None:
+    a, b = circuit(TEXT, 1), circuit(IMAGE, 2)
+
+    kept, dropped = (overlaps(a, b, {"generation": rule}) for rule in ("kept", "dropped"))
+
+    assert [x.iou for x in kept] == [x.iou for x in dropped] and 0 < kept[1].iou < 1
 
 
 @pytest.mark.parametrize("part", range(len(SEGMENTS) * len(KINDS)))

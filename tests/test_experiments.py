@@ -14,10 +14,10 @@ from diptych.backpatch import Cell
 from diptych.errors import InputError
 from diptych.experiments import DEMO
 from diptych.experiments._measured import Measured, random_scores
+from diptych.experiments._panels import Panel
 from diptych.experiments._survey import FoldScores
 from diptych.experiments.accuracy import accuracy_row
 from diptych.experiments.back_patching import _Outcomes, _rows, _Sweep
-from diptych.experiments.overlap import Panel
 from diptych.grid import Grid
 from diptych.items import Item, Task
 from diptych.layout import Layout

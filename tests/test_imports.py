@@ -41,14 +41,16 @@ METHODS = {
     "contributions",
     "delayed",
     "deployed",
+    "depth",
     "faithfulness",
     "interventions",
     "lens",
     "paper_compat",
     "planted",
     "similarity",
+    "swap",
 }
-ONLY_VALUES = {"compare"}  # methods that compare circuits without a model
+ONLY_VALUES = {"compare", "depth", "swap"}  # methods that compare circuits without a model
 
 LOWER = {
     "errors": set(),

@@ -10,7 +10,7 @@ from hypothesis import given
 
 from diptych.attribution.ap import ap
 from diptych.attribution.ap_ig import ap_ig
-from diptych.compare import overlaps
+from diptych.compare import MEASURED, OTHERWISE, overlaps
 from diptych.errors import InputError
 from diptych.grid import Grid
 from diptych.paper_compat import PAPER_A, PaperCompat, global_draw
@@ -56,11 +56,13 @@ def test_the_authors_leave_out_shares_of_the_gap_outside_zero_to_one() -> None:
 def test_random_circuits_over_all_positions_have_as_many_nodes_and_the_matched_ones_as_expected(seed: int) -> None:
     text, image = circuit(TEXT, seed), circuit(IMAGE, seed + 1)
 
-    drawn = global_draw(text, image, seed=seed)
+    for positions in (MEASURED, OTHERWISE):
+        found, drawn = overlaps(text, image, positions), global_draw(text, image, seed=seed, positions=positions)
 
-    assert OWN.expected(text, image) == [part.expected for part in overlaps(text, image)]
-    assert PAPER_A.expected(text, image, seed=seed) == pytest.approx([part.iou for part in drawn], nan_ok=True)
-    assert [(part.segment, part.kind) for part in drawn] == [(p.segment, p.kind) for p in overlaps(text, image)]
+        assert OWN.expected(found, text, image) == [part.expected for part in found]
+        given = PAPER_A.expected(found, text, image, seed=seed)
+        assert given == pytest.approx([part.iou for part in drawn], nan_ok=True)
+        assert [(p.segment, p.kind, p.positions) for p in drawn] == [(p.segment, p.kind, p.positions) for p in found]
 
 
 def test_a_circuit_of_few_heads_overlaps_by_chance_once_positions_are_dropped() -> None:
@@ -69,9 +71,11 @@ def test_a_circuit_of_few_heads_overlaps_by_chance_once_positions_are_dropped() 
     masks[0][0, 2:4], masks[1][0, 1:5] = True, True
     text, image = (Grid(mask, mask, layout, "m") for mask, layout in zip(masks, (TEXT, IMAGE), strict=True))
 
-    matched, spread = OWN.expected(text, image)[0], [PAPER_A.expected(text, image, seed=s)[0] for s in range(20)]
+    found = overlaps(text, image)
+    matched = OWN.expected(found, text, image)[0]
+    spread = [PAPER_A.expected(found, text, image, seed=s)[0] for s in range(20)]
 
-    assert matched == overlaps(text, image)[0].expected
+    assert matched == found[0].expected
     assert np.nanstd(spread) > 0.05
 
 

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from diptych.paper_compat import PaperCompat
+from diptych.swap import FOURTEEN
+from parity.circuits import combination
 from parity.golden import Golden, sets
 from parity.quantity import Quantity
 from parity.table import PARTS, parity
@@ -46,3 +48,10 @@ def test_without_one_dimensional_positions_the_logits_of_qwen2_vl_are_others() -
     found = under(only("qwen2vl"), PaperCompat(), 0, "logits")
 
     assert not found.passed and found.difference > 0.1
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_combinations_of_a_swap_are_the_authors_fourteen(family: str) -> None:
+    theirs = [combination(key, case["prompts"]) for key, case in only(family).json("interchange").items()]
+
+    assert set(theirs) == set(FOURTEEN) and len(theirs) == len(FOURTEEN) == 14

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from diptych.contributions import Contributions, direct_contributions
     from diptych.delayed import delay
     from diptych.deployed import BackPatch
+    from diptych.depth import depths
     from diptych.errors import DiptychError
     from diptych.exchange import mib_graph, reference_scores, table
     from diptych.experiments._discovered import discovered
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from diptych.result import Result
     from diptych.run import Finding, Run, Store, Unit
     from diptych.similarity import cka, closest, closest_across
+    from diptych.swap import carry, carry_as_many, splice
     from diptych.tasks import make_task
 
 __version__ = version("diptych")
@@ -54,6 +56,7 @@ _HOMES = {
     "contributions": ("Contributions", "direct_contributions"),
     "delayed": ("delay",),
     "deployed": ("BackPatch",),
+    "depth": ("depths",),
     "errors": ("DiptychError",),
     "exchange": ("mib_graph", "reference_scores", "table"),
     "experiments._discovered": ("discovered",),
@@ -76,6 +79,7 @@ _HOMES = {
     "result": ("Result",),
     "run": ("Finding", "Run", "Store", "Unit"),
     "similarity": ("cka", "closest", "closest_across"),
+    "swap": ("carry", "carry_as_many", "splice"),
     "tasks": ("make_task",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
@@ -114,12 +118,15 @@ __all__ = [
     "attention_weights",
     "back_patch",
     "build",
+    "carry",
+    "carry_as_many",
     "cells",
     "cka",
     "closest",
     "closest_across",
     "delay",
     "direct_contributions",
+    "depths",
     "discovered",
     "echoed",
     "effects",
@@ -142,6 +149,7 @@ __all__ = [
     "relp",
     "run_circuits",
     "set_effects",
+    "splice",
     "stability",
     "table",
 ]

@@ -1,7 +1,7 @@
 """Structural overlap of two circuits, against random circuits matched in size (methods §7)."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -16,6 +16,12 @@ from diptych.grid import KINDS, Circuit
 from diptych.layout import position_map
 
 SEGMENTS = ("data", "query", "generation")
+MEASURED = {"data": "dropped", "query": "kept", "generation": "kept"}
+"""Segment → whether a node is told apart by its position, in the overlap of methods §7."""
+OTHERWISE = {"data": "kept", "query": "dropped"}
+"""The other way round; the generation is one position, so that there is no other way."""
+
+Array = np.ndarray[tuple[int], np.dtype[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -49,7 +55,7 @@ class SetPair:
         weights = hypergeom.pmf(both, self.nodes, self.a, self.b)
         return float((weights * both / (self.a + self.b - both)).sum() / weights.sum())
 
-    def draws(self, count: int, seed: int) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
+    def draws(self, count: int, seed: int) -> Array:
         """IoU of `count` pairs of random sets of these sizes: the shared count is hypergeometric."""
         both = np.random.default_rng(seed).hypergeometric(self.a, self.nodes - self.a, self.b, size=count)
         union = self.a + self.b - both
@@ -58,11 +64,16 @@ class SetPair:
 
 @dataclass(frozen=True)
 class Overlap:
-    """Overlap of a text and an image circuit in one segment, for one node kind, both directions averaged."""
+    """Overlap of a text and an image circuit in one segment, for one node kind, all directions averaged.
+
+    `positions`: kept, so that a node is one of a layer and position, carried to the other panel, in both directions; or
+    dropped, so that it is in if it is in at any position.
+    """
 
     segment: str
     kind: str
     pairs: tuple[SetPair, ...]
+    positions: str = "kept"
 
     @property
     def iou(self) -> float:
@@ -78,29 +89,61 @@ class Overlap:
         """(IoU − b)/(1 − b): 0 for matched random circuits, 1 for identical ones."""
         return normalised(self.iou, self.expected)
 
-    def null(self, count: int, seed: int) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
-        """nIoU of `count` draws of random circuits matched in size, in increasing order.
+    def draws(self, count: int, seed: int) -> Array:
+        """IoU of `count` draws of random circuits matched in size, in increasing order.
 
         Both directions compare the same two circuits, so their draws are paired by rank: drawn independently, the
         null of query and generation would be √2 too narrow.
         """
-        drawn = np.mean([np.sort(pair.draws(count, seed + index)) for index, pair in enumerate(self.pairs)], axis=0)
+        drawn = [np.sort(pair.draws(count, seed + index)) for index, pair in enumerate(self.pairs)]
+        return np.asarray(np.mean(drawn, axis=0))
+
+    def null(self, count: int, seed: int) -> Array:
+        """nIoU of these draws."""
+        drawn = self.draws(count, seed)
         return (drawn - self.expected) / (1 - self.expected) if self.expected < 1 else np.full(count, np.nan)
 
 
-def overlaps(a: Circuit, b: Circuit) -> list[Overlap]:
-    """The overlap of two circuits of one model in each segment and node kind.
+@dataclass(frozen=True, eq=False)
+class Compared:
+    """What an overlap is of: for each direction two masks [layer, ...] and how many nodes each layer has there."""
 
-    Data: which heads and neurons take part anywhere, positions dropped. Query and generation: nodes carried through
-    the position map, in both directions.
-    """
+    segment: str
+    kind: str
+    positions: str
+    directions: tuple[tuple[Bool[Tensor, "layer ..."], Bool[Tensor, "layer ..."], tuple[int, ...]], ...]
+
+    def overlap(self, layers: slice = slice(None)) -> Overlap:
+        """The overlap in all or some layers."""
+        pairs = (set_pair(a[layers], b[layers], sum(nodes[layers])) for a, b, nodes in self.directions)
+        return Overlap(self.segment, self.kind, tuple(pairs), self.positions)
+
+
+def compared(a: Circuit, b: Circuit, positions: Mapping[str, str] = MEASURED) -> Iterator[Compared]:
+    """The masks of two circuits of one model in each segment and node kind, on common positions."""
     if a.model != b.model:
         raise MismatchError(f"Circuits of two models, {a.model} and {b.model}. Compare circuits of one model.")
     if a.there != b.there:
         raise MismatchError(
             f"Circuits of different nodes per layer: {a.there} and {b.there}. Compare circuits of one model."
         )
-    return [Overlap(s, kind, tuple(_pairs(a, b, s, kind))) for s in SEGMENTS for kind in KINDS]
+    carried = (
+        (a.carry(position_map(a.layout, b.layout), b.layout), b),
+        (a, b.carry(position_map(b.layout, a.layout), a.layout)),
+    )
+    for segment, rule in positions.items():
+        for number, kind in enumerate(KINDS):
+            sides = carried if rule == "kept" else ((a, b),)
+            yield Compared(segment, kind, rule, tuple(RULES[rule](x, y, segment, number) for x, y in sides))
+
+
+def overlaps(a: Circuit, b: Circuit, positions: Mapping[str, str] = MEASURED) -> list[Overlap]:
+    """The overlap of two circuits of one model in each segment and node kind.
+
+    Data: which heads and neurons take part anywhere, positions dropped. Query and generation: nodes carried through
+    the position map, in both directions. `positions`: segment → "kept" or "dropped", if asked for otherwise.
+    """
+    return [part.overlap() for part in compared(a, b, positions)]
 
 
 def normalised(iou: float, expected: float) -> float:
@@ -137,26 +180,19 @@ def _agreement(sets: Sequence[Bool[Tensor, "..."]], nodes: int) -> tuple[float, 
     return float(np.mean([pair.iou for pair in pairs])), float(np.mean([pair.expected for pair in pairs]))
 
 
-def _pairs(a: Circuit, b: Circuit, segment: str, kind: str) -> Iterator[SetPair]:
-    if segment == "data":
-        yield set_pair(_anywhere(a, kind), _anywhere(b, kind), sum(a.there[KINDS.index(kind)]))
-        return
-    forth = a.carry(position_map(a.layout, b.layout), b.layout)
-    back = b.carry(position_map(b.layout, a.layout), a.layout)
-    for one, other in ((forth, b), (a, back)):
-        total = one.size(segment)[KINDS.index(kind)]
-        yield set_pair(_inside(one, kind, segment), _inside(other, kind, segment), total)
-
-
 def set_pair(a: Bool[Tensor, "..."], b: Bool[Tensor, "..."], nodes: int) -> SetPair:
     """The sizes of two sets out of `nodes`, given as masks of one shape, which may hold more places than nodes."""
     return SetPair(int(a.sum()), int(b.sum()), int(torch.logical_and(a, b).sum()), nodes)
 
 
-def _anywhere(circuit: Circuit, kind: str) -> Tensor:
-    return circuit.at("data").collapse()[KINDS.index(kind)]
+def _dropped(a: Circuit, b: Circuit, segment: str, kind: int) -> tuple[Tensor, Tensor, tuple[int, ...]]:
+    return a.at(segment).collapse()[kind], b.at(segment).collapse()[kind], a.there[kind]
 
 
-def _inside(circuit: Circuit, kind: str, segment: str) -> Tensor:
-    nodes: Tensor = getattr(circuit, kind)
-    return nodes[:, circuit.layout.segment(segment)]
+def _kept(a: Circuit, b: Circuit, segment: str, kind: int) -> tuple[Tensor, Tensor, tuple[int, ...]]:
+    places = a.layout.segment(segment)
+    ours, theirs = (tuple(circuit)[kind][:, places] for circuit in (a, b))
+    return ours, theirs, tuple((places.stop - places.start) * count for count in a.there[kind])
+
+
+RULES = {"kept": _kept, "dropped": _dropped}

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from diptych.attribution._integrate import Reduction
-from diptych.compare import Overlap, normalised, overlaps
+from diptych.compare import MEASURED, Overlap, normalised, overlaps
 from diptych.errors import InputError, UnsupportedModel
 from diptych.grid import Circuit
 from diptych.models.hooks import hooks
@@ -67,9 +67,9 @@ class PaperCompat:
         """An overlap above that of random circuits."""
         return NIOU[self.niou](iou, expected)
 
-    def expected(self, a: Circuit, b: Circuit, *, seed: int = 0) -> list[float]:
-        """IoU of random circuits for each of `overlaps(a, b)`."""
-        return BASELINES[self.baseline](a, b, seed)
+    def expected(self, found: Sequence[Overlap], a: Circuit, b: Circuit, *, seed: int = 0) -> list[float]:
+        """IoU of random circuits for each of `found`, the overlaps of a and b."""
+        return BASELINES[self.baseline](found, a, b, seed)
 
     def cell(self, select: Array, test: Array) -> int:
         """Which cell's gain on test is reported, from the mean gains of all cells on both splits."""
@@ -104,7 +104,7 @@ def i_minus_2b(iou: float, expected: float) -> float:
     return min(max(iou - 2 * expected, 0.01), 1.0)
 
 
-def global_draw(a: Circuit, b: Circuit, *, seed: int) -> list[Overlap]:
+def global_draw(a: Circuit, b: Circuit, *, seed: int, positions: Mapping[str, str] = MEASURED) -> list[Overlap]:
     """Overlaps of two random circuits with as many nodes as the given ones, drawn over all positions.
 
     Positions are dropped afterwards, so in data nearly every head is drawn somewhere.
@@ -115,7 +115,7 @@ def global_draw(a: Circuit, b: Circuit, *, seed: int) -> list[Overlap]:
         counts = iter([int(kind.sum()) for kind in like])
         return like.map(lambda nodes: _first(nodes.numel(), next(counts), chance).view(nodes.shape))
 
-    return overlaps(draw(a), draw(b))
+    return overlaps(draw(a), draw(b), positions)
 
 
 def _first(nodes: int, count: int, chance: torch.Generator) -> torch.Tensor:
@@ -133,9 +133,11 @@ AGGREGATES: Mapping[str, Callable[[Array, Array], float]] = {
     "mean_of_ratios": lambda above, below: float((above / below).mean()),
 }
 NIOU: Mapping[str, Callable[[float, float], float]] = {"normalised": normalised, "i_minus_2b": i_minus_2b}
-BASELINES: Mapping[str, Callable[[Circuit, Circuit, int], list[float]]] = {
-    "matched": lambda a, b, seed: [part.expected for part in overlaps(a, b)],
-    "global": lambda a, b, seed: [part.iou for part in global_draw(a, b, seed=seed)],
+BASELINES: Mapping[str, Callable[[Sequence[Overlap], Circuit, Circuit, int], list[float]]] = {
+    "matched": lambda found, a, b, seed: [part.expected for part in found],
+    "global": lambda found, a, b, seed: [
+        part.iou for part in global_draw(a, b, seed=seed, positions={p.segment: p.positions for p in found})
+    ],
 }
 GAP_SHARES: Mapping[str, Callable[[Array], NDArray[np.bool_]]] = {
     "all": lambda shares: np.ones(shares.shape, bool),

@@ -10,20 +10,20 @@ from torch import Tensor
 
 from diptych.activations import Activations
 from diptych.attribution.ap_ig import ap_ig
-from diptych.compare import set_pair
+from diptych.compare import overlaps
 from diptych.grid import KINDS, Circuit, Scores
 from diptych.interventions import run_circuits
-from diptych.layout import position_map
 from diptych.metrics import Metric, accuracy, logit, logit_diff, probability
 from diptych.models.calls import DecoderCall
 from diptych.paper_compat import PAPER_A
+from diptych.swap import Combination, carry, interchanged, splice
 
 from .golden import PANELS, Golden
 from .quantity import ATTRIBUTION as SCORES
 from .quantity import EXACT, LOGITS, RATIOS, ROUNDED, Quantity, compare, numbers
 
-LETTERS = {"D": "data", "Q": "query", "L": "generation"}
 SEGMENTS = {"D": "data", "Q": "query", "G": "generation"}
+SOURCES = {"V": "image", "L": "text", "R": "random"}
 NAMES = {"heads": "head", "neurons": "neurons"}
 
 Pairs = list[tuple[Tensor, Tensor]]
@@ -155,22 +155,9 @@ def _overlap(golden: Golden) -> Iterator[Quantity]:
 
 def _segments(text: Circuit, image: Circuit) -> dict[tuple[str, str, bool], Tensor]:
     """(segment, kind, positions kept) → IoU, mean of both directions."""
-    forth = text.carry(position_map(text.layout, image.layout), image.layout)
-    back = image.carry(position_map(image.layout, text.layout), text.layout)
-    found = {}
-    for letter, segment in SEGMENTS.items():
-        for index, kind in enumerate(KINDS):
-            a = _iou(getattr(forth.at(segment), kind), getattr(image.at(segment), kind))
-            b = _iou(getattr(text.at(segment), kind), getattr(back.at(segment), kind))
-            found[letter, kind, True] = torch.tensor([(a + b) / 2])
-            if letter == "D":
-                anywhere = (circuit.at(segment).collapse()[index] for circuit in (text, image))
-                found[letter, kind, False] = torch.tensor([_iou(*anywhere)])
-    return found
-
-
-def _iou(a: Tensor, b: Tensor) -> float:
-    return set_pair(a, b, a.numel()).iou
+    letters = {segment: letter for letter, segment in SEGMENTS.items()}
+    found = [*overlaps(text, image), *overlaps(text, image, {"data": "kept"})]
+    return {(letters[x.segment], x.kind, x.positions == "kept"): torch.tensor([x.iou]) for x in found}
 
 
 def _theirs(stored: Any, name: tuple[str, str, bool], what: str) -> Tensor:
@@ -191,26 +178,39 @@ def _shown(found: dict[Any, Tensor], baseline: dict[Any, Tensor], positions: boo
 
 
 def _interchange(golden: Golden) -> Iterator[Quantity]:
-    """One segment from the other panel's circuit; R is a random circuit, taken as it is listed."""
+    """The fourteen combinations; a random part is taken as it is listed."""
     stored, listed = golden.json("interchange"), golden.tensors("interchange_neurons")
     cases, members = [], []
     for key, case in stored.items():
         explicit = golden.circuit(case["prompts"], case["heads"], listed[key])
         cases.append((case["prompts"], explicit, case))
         if "R" not in key:
-            spliced = _splice(golden, key, case["prompts"])
+            spliced = _spliced(golden, combination(key, case["prompts"]))
             members += [(a.double(), b.double()) for a, b in zip(spliced, explicit, strict=True)]
     yield compare("interchange, circuit membership", members, EXACT)
     yield from _effects(golden, "interchange", cases)
+    if golden.has("interchange_normalised.json"):
+        yield compare("interchange, normalised", [_normalised(golden, cases)], RATIOS)
 
 
-def _splice(golden: Golden, key: str, panel: str) -> Circuit:
+def combination(key: str, panel: str) -> Combination:
     """`DV_QL_LV`: data from the visual circuit, query from the textual one, last position from the visual one."""
-    own = _top(golden, panel, 0.25)
-    (other,) = (_top(golden, p, 0.25) for p in PANELS if p != panel)
-    carried = other.carry(position_map(other.layout, own.layout), own.layout)
-    spliced = own
-    for segment, source in key.split("_"):
-        if source != {"visual": "V", "textual": "L"}[panel]:
-            spliced = spliced.without(LETTERS[segment]) | carried.at(LETTERS[segment])
-    return spliced
+    return Combination(PANELS[panel], *(SOURCES[part[1]] for part in key.split("_")))
+
+
+def _spliced(golden: Golden, wanted: Combination) -> Circuit:
+    own, other = (_top(golden, p, 0.25) for p in sorted(PANELS, key=lambda p: PANELS[p] != wanted.into))
+    return splice(own, carry(other, own.layout), wanted.swapped)
+
+
+def _normalised(golden: Golden, cases: Sequence[tuple[str, Circuit, Any]]) -> tuple[Tensor, Tensor]:
+    """Data, query and generation: means of ratios of both directions, put together as the reference does."""
+    keys = [combination(key, case["prompts"]) for key, case in golden.json("interchange").items()]
+    values = [PAPER_A.faithful(*map(_array, _measure(golden, p, circuit, logit_diff))) for p, circuit, _ in cases]
+
+    def mean(part: str, random: bool = False) -> list[float]:
+        return [v for k, v in zip(keys, values, strict=True) if k.part == part and (k.source == "random") == random]
+
+    found = [interchanged(mean("own"), mean(part), mean(part, random=True)) for part in SEGMENTS.values()]
+    (theirs,) = golden.json("interchange_normalised")["normalised_clamped_min0"]
+    return torch.tensor(np.array(found)).clamp(min=0), numbers(theirs)

@@ -1,7 +1,7 @@
 """What a faithfulness curve measures: the metric of each prompt under circuits of several sizes and rankings."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -20,6 +20,7 @@ from diptych.items import Contrast
 from diptych.layout import Layout
 from diptych.means import Means
 from diptych.metrics import metric as find_metric
+from diptych.models.calls import DecoderCall
 from diptych.models.encode import AnswerTokens, encode
 from diptych.models.vlm import VLM
 from diptych.statistics import Estimate, mean_of_ratios, ratio_of_means
@@ -85,14 +86,8 @@ def measure(
     batch_size: int,
 ) -> dict[str, Tensor]:
     """The metric of each prompt for the model, the empty circuit, and under each ranking the circuit of each size."""
-    _, contrasts = payload
-    (batch,) = encode(vlm, contrasts, answers, batch_size=len(contrasts)).batches
-    with torch.no_grad():
-        call = vlm.capture(batch.clean)
-        clean = vlm.run(call)
-        with vlm.record() as recording:
-            counterfactual = vlm.run(vlm.capture(batch.counterfactual))
-    others = replacement(ablation, recording.activations(), means, batch.layout)
+    batch, call, clean, counterfactual, live = runs(vlm, payload, answers)
+    others = replacement(ablation, live, means, batch.layout)
     value = partial(_value, metric, batch, clean)
     run = partial(run_circuits, vlm, call, replacement=others, batch_size=batch_size)
     rankings = (order(scores) for order in orders.values())
@@ -101,6 +96,37 @@ def measure(
     # the empty circuit is the counterfactual run itself, which has been run (methods §6)
     empty = counterfactual if ablation == "counterfactual" else run(circuits=[nothing(scores, batch.layout)])[0]
     return {"model": value(clean), "empty": value(empty)} | dict(zip(orders, values, strict=True))
+
+
+def measure_circuits(
+    vlm: VLM,
+    payload: tuple[int, list[Contrast]],
+    *,
+    circuits: Callable[[], Iterable[Circuit]],
+    metric: str,
+    answers: AnswerTokens,
+    batch_size: int,
+) -> dict[str, Tensor]:
+    """The metric of each prompt for the model, the empty circuit, and under each circuit, all else counterfactual."""
+    batch, call, clean, counterfactual, others = runs(vlm, payload, answers)
+    expanded = (circuit.expand(batch.layout) for circuit in circuits())
+    logits = run_circuits(vlm, call, expanded, others, batch_size=batch_size)
+    value = partial(_value, metric, batch, clean)
+    return {"model": value(clean), "empty": value(counterfactual), "circuits": torch.stack([value(x) for x in logits])}
+
+
+@torch.no_grad()
+def runs(
+    vlm: VLM, payload: tuple[int, list[Contrast]], answers: AnswerTokens
+) -> tuple[Batch, DecoderCall, Tensor, Tensor, Activations]:
+    """The batch, its clean call and logits, and the counterfactual logits and node values."""
+    _, contrasts = payload
+    (batch,) = encode(vlm, contrasts, answers, batch_size=len(contrasts)).batches
+    call = vlm.capture(batch.clean)
+    clean = vlm.run(call)
+    with vlm.record() as recording:
+        counterfactual = vlm.run(vlm.capture(batch.counterfactual))
+    return batch, call, clean, counterfactual, recording.activations()
 
 
 def replacement(ablation: Ablation, counterfactual: Activations, means: Means | None, layout: Layout) -> Activations:

@@ -215,6 +215,13 @@ class FoldScores:
             raise InputError(
                 f"Folds {list(chosen)} hold none of the {int(self.prompts.sum())} contrasts. Use more items per split."
             )
-        share = weights / weights.sum()
-        heads, neurons = (torch.einsum("f,flpn->lpn", share, values) for values in (self.heads, self.neurons))
+        return self._summed(weights / weights.sum())
+
+    def weighted(self, weights: Sequence[float]) -> Scores:
+        """Mean over all prompts, those of each fold weighing as given."""
+        shares = torch.tensor(weights, dtype=torch.float32) * self.prompts
+        return self._summed(shares / shares.sum())
+
+    def _summed(self, shares: Float[Tensor, " fold"]) -> Scores:
+        heads, neurons = (torch.einsum("f,flpn->lpn", shares, values) for values in (self.heads, self.neurons))
         return Scores(heads, neurons, self.layout, self.model, self.there)

@@ -2,28 +2,24 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
+import torch
 
-from diptych.compare import SEGMENTS, Overlap, ceiling, overlaps
-from diptych.errors import InputError
-from diptych.experiments._measured import Order, as_scored, helpful_first
+from diptych.compare import MEASURED
+from diptych.depth import Depth, depths
+from diptych.experiments._comparison import BOTH, Comparison
+from diptych.experiments._panels import Panel, conditions, panels
 from diptych.experiments._parameters import Count, MetricName, Options, Positions, Seed, Share
-from diptych.experiments._survey import FoldScores, Survey
-from diptych.experiments._text import fixed
-from diptych.grid import KINDS, Circuit
-from diptych.items import MODALITIES, Modality
-from diptych.result import Bars, Row, Series, numbers
+from diptych.experiments._survey import Survey
+from diptych.experiments._text import fixed, interval
+from diptych.paper_compat import PaperCompat
+from diptych.result import Bars, Curves, Row, Series, numbers
 from diptych.run import Finding, Run
 
-VERSION = 3
+VERSION = 4
 USES = ("accuracy", "discover", "faithfulness_curve")
-BOTH = "both"
-
-Draws = NDArray[np.float64]
 
 
 def overlap(
@@ -35,177 +31,88 @@ def overlap(
     draws: Count = 1000,
     resamples: Count = 200,
     positions: Positions = "aligned",
+    niou: Literal["normalised", "i_minus_2b"] = "normalised",
+    baseline: Literal["matched", "global"] = "matched",
     seed: Seed = 0,
 ) -> Finding:
     """nIoU of the two minimal circuits per segment and node kind: 0 for random circuits of the same size, 1 for identical ones.
 
     `discovery`: parameters of `discover` that differ from their defaults. `draws`: random circuits for the null.
-    `resamples`: bootstrap draws of the discover folds for the interval. `positions`: what a position is if prompts differ
-    in length.
+    `resamples`: random weights of the discover folds behind the interval, which is for circuits found on as many prompts
+    (`docs/guide/overlap.md`). `positions`: what a position is if prompts differ in length. `niou` and `baseline`: Paper
+    A's departures, for comparison only (methods §14).
     """
     survey = Survey.of(run)
-    for modality in MODALITIES:
-        survey.items(modality, "discover")  # refuses a task that lacks a panel, before anything is computed
     shared = {"metric": metric, "seed": seed, "positions": positions}
-    panels = tuple(Panel.of(run, modality, threshold, discovery, shared) for modality in MODALITIES)
-    text, image = panels
-    comparison = Comparison(
-        whole=overlaps(text.circuit(), image.circuit()),
-        halves=[overlaps(panel.circuit(panel.half(0)), panel.circuit(panel.half(1))) for panel in panels],
-        across=[overlaps(a.circuit(a.half(0)), b.circuit(b.half(1))) for a, b in (panels, panels[::-1])],
-        resampled=resample(panels, resamples, seed),
-    )
-    rows = [
-        comparison.row(segment, kinds, draws, seed)
-        for segment in SEGMENTS
-        for kinds in ((KINDS[0],), (KINDS[1],), KINDS)
-    ]
+    text, image = panels(run, survey, threshold, discovery, shared)
+    compat = PaperCompat(niou=niou, baseline=baseline)
+    comparison = Comparison.of(text, image, resamples, seed, compat)
+    rows = list(comparison.rows(draws, seed))
+    deep = depths(text.circuit(), image.circuit())
     return Finding(
-        summary=_summary(run.task.name, rows, panels),
+        summary=_summary(run.task.name, rows, (text, image)),
         rows=rows,
         conditions=survey.conditions
-        | {f"{name} {panel.modality}": value for panel in panels for name, value in panel.conditions.items()}
+        | conditions((text, image))
         | {"split": "discover (circuits), select (sizes)", "null": f"{draws} matched random circuits"}
-        | {"positions": positions, "seed": seed}
-        | {"interval": f"95% bootstrap over {len(text.scores.prompts)} folds of clusters, {resamples} draws"},
-        figures=[_bars(rows)],
+        | {"positions": positions, "niou": niou, "baseline": baseline, "seed": seed}
+        | {"interval": f"95% Student, {resamples} random weights of {comparison.folds} folds of clusters"},
+        figures=[_bars(rows), *_profiles(deep)],
         notes=[
             "Data: positions are dropped, a head or neuron counts if it is in the circuit at any data position. "
-            "Query and generation: positions are matched.",
+            "Query and generation: positions are matched. The last rows are the other way round.",
             "Split halves: circuits of the same size found on halves of one panel's contrasts that share no prompt; "
             "two panels cannot be expected to agree better than that.",
-            "Resampled folds hold fewer different prompts than the whole, so the interval tends to lie below the value.",
+            "The interval is for circuits found on as many prompts as here. Circuits found on more prompts are less noisy, "
+            "so they tend to overlap more: compare with the split halves.",
             *_undefined(rows),
+            *_departures(compat),
         ],
+        grids={
+            "layers.shared": torch.tensor(np.array([one.shared for one in deep])),
+            "layers.expected": torch.tensor(np.array([one.expected for one in deep])),
+        },
     )
 
 
-@dataclass(frozen=True, eq=False)
-class Panel:
-    """One panel's scores and the size of its minimal circuit."""
-
-    modality: Modality
-    scores: FoldScores
-    size: float
-    conditions: dict[str, Any]
-    order: Order = as_scored
-
-    @classmethod
-    def of(cls, run: Run, modality: Modality, threshold: float, discovery: Options, shared: Options) -> "Panel":
-        found = run.get("discover", modality=modality, **(shared | discovery))
-        curve = run.get("faithfulness_curve", modality=modality, threshold=threshold, discovery=discovery, **shared)
-        size = curve.conditions["minimal size"]
-        if size is None:
-            raise InputError(
-                f"There is no {modality} circuit to compare: {curve.summary} Lower the threshold, or use a model that "
-                f"does the task."
-            )
-        told = {name: found.conditions[name] for name in ("n discover", "dropped discover", "pooled spans")}
-        order = helpful_first(str(found.conditions["metric"]), str(found.conditions["reduction"]))
-        return cls(modality, FoldScores.of(run, found), float(size), {"size": size} | told, order)
-
-    def circuit(self, folds: Sequence[int] | None = None) -> Circuit:
-        """The minimal circuit, from all or some folds."""
-        return self.order(self.scores.mean(folds)).top(self.size)
-
-    def half(self, which: int) -> list[int]:
-        """Every second fold: the two halves share no prompt, nor do they with the other panel's other half."""
-        return list(range(which, len(self.scores.prompts), 2))
-
-
-@dataclass(frozen=True, eq=False)
-class Comparison:
-    """Overlaps of the whole circuits, within each panel's halves, across panels and halves, and resampled.
-
-    `resampled`: nIoU [draw, overlap], in the order of `whole`.
-    """
-
-    whole: Sequence[Overlap]
-    halves: Sequence[Sequence[Overlap]]
-    across: Sequence[Sequence[Overlap]]
-    resampled: Draws
-
-    def row(self, segment: str, kinds: Sequence[str], draws: int, seed: int) -> Row:
-        """One row of the table: a node kind, or the mean of both kinds where defined."""
-        chosen = [i for i, part in enumerate(self.whole) if part.segment == segment and part.kind in kinds]
-        found = [self.whole[i] for i in chosen]
-        null = _mean([_shuffled(part.null(draws, seed), seed + i) for i, part in enumerate(found)])
-        resampled = _mean([self.resampled[:, i] for i in chosen])
-        value = float(_mean([np.array([part.niou]) for part in found])[0])
-        within = [float(_mean([np.array([half[i].niou]) for i in chosen])[0]) for half in self.halves]
-        return {
-            "segment": segment,
-            "kind": kinds[0] if len(kinds) == 1 else BOTH,
-            "nodes text": sum(part.pairs[-1].a for part in found),
-            "nodes image": sum(part.pairs[0].b for part in found),
-            "IoU": float(np.mean([part.iou for part in found])),
-            "expected IoU": float(np.mean([part.expected for part in found])),
-            "nIoU": value,
-            "low": _quantile(resampled, 0.025),
-            "high": _quantile(resampled, 0.975),
-            "null 95%": _quantile(null, 0.95),
-            "percentile in null": float((null < value).mean()) if math.isfinite(value) else math.nan,
-            "split half text": within[0],
-            "split half image": within[1],
-            "of ceiling": float(_mean([np.array([self._ceiling(i)]) for i in chosen])[0]),
-        }
-
-    def _ceiling(self, index: int) -> float:
-        across = [part[index] for part in self.across]
-        iou, expected = (float(np.mean([getattr(part, name) for part in across])) for name in ("iou", "expected"))
-        text, image = (half[index].iou for half in self.halves)
-        return ceiling(iou, text, image, expected)
-
-
-def resample(panels: Sequence[Panel], resamples: int, seed: int) -> Draws:
-    """nIoU [draw, overlap] of circuits found on resampled folds, the same folds in both panels."""
-    chance = np.random.default_rng(seed)
-    folds = [fold for fold in range(len(panels[0].scores.prompts)) if all(p.scores.prompts[fold] > 0 for p in panels)]
-    picks = [chance.choice(folds, size=len(folds)).tolist() for _ in range(resamples)]
-    return np.array([[part.niou for part in overlaps(*(panel.circuit(pick) for panel in panels))] for pick in picks])
-
-
-def _mean(columns: Sequence[Draws]) -> Draws:
-    """Mean over node kinds, leaving out those where it is undefined."""
-    stacked = np.stack(columns)
-    defined = np.isfinite(stacked)
-    total = np.where(defined, stacked, 0).sum(0)
-    return np.where(defined.any(0), total / np.maximum(defined.sum(0), 1), math.nan)
-
-
-def _shuffled(draws: Draws, seed: int) -> Draws:
-    """Heads and neurons of random circuits are drawn independently."""
-    return np.random.default_rng(seed).permutation(draws)
-
-
-def _quantile(draws: Draws, level: float) -> float:
-    defined = draws[np.isfinite(draws)]
-    return float(np.quantile(defined, level)) if defined.size else math.nan
-
-
-def _both(rows: Sequence[Row]) -> list[Row]:
-    return [row for row in rows if row["kind"] == BOTH]
+def _measured(rows: Sequence[Row], kind: str) -> list[Row]:
+    """The rows of methods §7, one per segment, for a node kind or the mean of both."""
+    return [row for row in rows if row["kind"] == kind and row["positions"] == MEASURED[str(row["segment"])]]
 
 
 def _undefined(rows: Sequence[Row]) -> list[str]:
     """A note on what has no overlap above chance, if anything."""
-    names = [f"{row['segment']} {row['kind']}" for row in rows if math.isnan(numbers([row], "nIoU")[0] or 0)]
+    names = [
+        f"{row['segment']} {row['kind']} (positions {row['positions']})"
+        for row in rows
+        if math.isnan(numbers([row], "nIoU")[0] or 0)
+    ]
     said = "Both circuits hold all of, or neither holds any of: "
     return [said + ", ".join(names) + ". Their nIoU is undefined and left out of the means."] if names else []
 
 
-def _summary(task: str, rows: Sequence[Row], panels: Sequence[Panel]) -> str:
-    said = ", ".join(f"{row['segment']} {fixed(row['nIoU'])}" for row in _both(rows))
-    sizes = " and ".join(f"{panel.size:.1%} ({panel.modality})" for panel in panels)
+def _departures(compat: PaperCompat) -> list[str]:
+    said = {
+        "i_minus_2b": "nIoU is IoU − 2·b, clamped to [0.01, 1], as the reference code plots it.",
+        "global": "Random circuits are one draw over all positions, as in the reference code; the percentile is still "
+        "among matched ones.",
+    }
+    asked = [said[name] for name in (compat.niou, compat.baseline) if name in said]
+    return [*asked, "These are departures for comparison with published numbers."] if asked else []
+
+
+def _summary(task: str, rows: Sequence[Row], both: Sequence[Panel]) -> str:
+    said = ", ".join(f"{row['segment']} {fixed(row['nIoU'])} {interval(row)}" for row in _measured(rows, BOTH))
+    sizes = " and ".join(f"{panel.size:.1%} ({panel.modality})" for panel in both)
     return f"Circuits of {task} of {sizes} of the nodes share, above chance (nIoU, mean of heads and neurons): {said}."
 
 
 def _bars(rows: Sequence[Row]) -> Bars:
-    both = _both(rows)
+    both = _measured(rows, BOTH)
     return Bars(
         title="Overlap of the text and the image circuit",
         caption="nIoU per segment, mean of heads and neurons: 0 for random circuits of the same sizes, 1 for identical "
-        "circuits. Bars: 95% bootstrap over folds.",
+        "circuits. Halves of one panel's prompts are the ceiling. Lines on bars: 95% intervals.",
         x_title="segment",
         y_title="nIoU",
         categories=[str(row["segment"]) for row in both],
@@ -215,4 +122,30 @@ def _bars(rows: Sequence[Row]) -> Bars:
             Series("halves of image", numbers(both, "split half image")),
             Series("random, 95th percentile", numbers(both, "null 95%")),
         ],
+        levels=[(0.0, "random")],
+    )
+
+
+def _profiles(deep: Sequence[Depth]) -> list[Curves]:
+    """Where in depth the shared nodes are, a figure per segment."""
+    return [_profile(list(pair)) for pair in zip(deep[::2], deep[1::2], strict=True)]
+
+
+def _profile(kinds: Sequence[Depth]) -> Curves:
+    segment, layers = kinds[0].whole.segment, len(kinds[0].layers)
+    series = []
+    for one in kinds:
+        band = (one.quantile(0.025).tolist(), one.quantile(0.975).tolist())
+        series += [
+            Series(one.whole.kind, one.shared.tolist()),
+            Series(f"random {one.whole.kind}", one.expected.tolist(), *band),
+        ]
+    return Curves(
+        title=f"Shared nodes by layer, {segment}",
+        caption="Nodes of both circuits in a layer, as a share of those of either circuit in all layers: they add up to "
+        "the IoU. Random circuits have as many nodes in each layer; bands hold 95% of them.",
+        x_title="layer",
+        y_title="share of the union",
+        x=[float(layer) for layer in range(layers)],
+        series=series,
     )

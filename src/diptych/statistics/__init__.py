@@ -11,12 +11,15 @@ from diptych.statistics.estimates import (
 from diptych.statistics.hypotheses import holm, mcnemar, wilcoxon
 from diptych.statistics.nulls import MaximumNull, max_statistic_null
 from diptych.statistics.resampling import DRAWS
+from diptych.statistics.weights import expanded, fold_weights, student, together
 
 __all__ = [
     "DRAWS",
     "Estimate",
     "MaximumNull",
     "cluster_bootstrap",
+    "expanded",
+    "fold_weights",
     "holm",
     "max_statistic_null",
     "mcnemar",
@@ -24,5 +27,7 @@ __all__ = [
     "mean_of_ratios",
     "ratio_of_means",
     "resampled_means",
+    "student",
+    "together",
     "wilcoxon",
 ]

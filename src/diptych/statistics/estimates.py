@@ -60,7 +60,8 @@ def cluster_bootstrap(
     """A statistic with its percentile interval when whole clusters are resampled with replacement.
 
     `values`: [n], or several aligned columns [column, n] that `statistic` takes as arguments. Raises `InputError` for
-    empty, non-finite or misaligned values.
+    empty, non-finite or misaligned values. With few clusters (12, or 24 of a ratio) it holds the value in fewer than 93 %
+    of data sets (docs/intervals.json); `level=expanded(0.95, clusters)` mends that.
     """
     columns, members = by_cluster(values, clusters)
     picks = drawn_clusters(len(members), draws, seed)

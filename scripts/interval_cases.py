@@ -1,0 +1,204 @@
+"""Intervals and the simulated data sets that they are tried on, with the value planted there.
+
+To add an interval, write a function of a seed and a number of clusters that makes one data set and returns its interval,
+and add a `Case` to CASES; then run `python scripts/simulate_intervals.py`.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+
+from diptych.compare import overlaps
+from diptych.experiments import _comparison, _interchange
+from diptych.experiments._panels import Panel
+from diptych.experiments._survey import FoldScores
+from diptych.grid import Grid
+from diptych.layout import Layout
+from diptych.paper_compat import PaperCompat
+from diptych.statistics import cluster_bootstrap, expanded, ratio_of_means, student
+
+SIMULATIONS = 1000
+LEVEL = 0.95
+
+Chance = np.random.Generator
+Interval = tuple[float, float]
+Code = Callable[..., object]
+Array = np.ndarray[Any, np.dtype[np.float64]]
+
+
+@dataclass(frozen=True)
+class Case:
+    """An interval: how to make one from simulated data, the value planted there, and in which code it is computed.
+
+    `few`: numbers of clusters at which it is known to hold the value too rarely, or of which that is only told.
+    """
+
+    name: str
+    about: str
+    interval: Callable[[int, int], Interval]
+    planted: float | Callable[[int], float]
+    code: Sequence[Code]
+    clusters: tuple[int, ...] = (12, 24, 48, 96)
+    few: tuple[int, ...] = ()
+
+
+def prompts(chance: Chance, clusters: int) -> tuple[Array, list[str]]:
+    """An effect of mean 0 per prompt, half of its variance shared within clusters of 1 to 3 prompts; and their names."""
+    index = np.repeat(np.arange(clusters), chance.integers(1, 4, clusters))
+    values = (chance.normal(size=clusters)[index] + chance.normal(size=len(index))) / np.sqrt(2)
+    return values, [str(cluster) for cluster in index]
+
+
+def mean_interval(seed: int, clusters: int) -> Interval:
+    values, names = prompts(np.random.default_rng([seed, clusters]), clusters)
+    found = cluster_bootstrap(values, names, seed=seed)
+    return found.low, found.high
+
+
+def expanded_mean_interval(seed: int, clusters: int) -> Interval:
+    values, names = prompts(np.random.default_rng([seed, clusters]), clusters)
+    found = cluster_bootstrap(values, names, seed=seed, level=expanded(LEVEL, clusters))
+    return found.low, found.high
+
+
+def faithfulness(seed: int, clusters: int) -> tuple[Array, Array, list[str]]:
+    """Of a circuit .7: effects of the model are positive and skewed, the circuit's part of them is noisy."""
+    chance = np.random.default_rng([seed, clusters])
+    shared, names = prompts(chance, clusters)
+    model = np.exp(0.5 * shared) + 1 + 0.5 * chance.normal(size=len(names))
+    return 0.7 * model + 0.5 * chance.normal(size=len(names)), model, names
+
+
+def ratio_interval(seed: int, clusters: int) -> Interval:
+    found = ratio_of_means(*faithfulness(seed, clusters), seed=seed)
+    return found.low, found.high
+
+
+def expanded_ratio_interval(seed: int, clusters: int) -> Interval:
+    found = ratio_of_means(*faithfulness(seed, clusters), seed=seed, level=expanded(LEVEL, clusters))
+    return found.low, found.high
+
+
+OWN, SWAPPED, RANDOM = 0.8, 0.65, 0.2
+"""Faithfulness of the circuit, of the swapped one, and of random nodes on average."""
+
+
+def effects(chance: Chance, clusters: int) -> _interchange.Effects:
+    """One direction: 20 random circuits whose own faithfulness differs by .05, all noisy by prompt."""
+    shared, names = prompts(chance, clusters)
+    model = np.exp(0.5 * shared) + 1
+    draws = RANDOM + 0.05 * chance.normal(size=(20, 1))
+    shares = {"own": np.array([[OWN]]), "other": np.array([[SWAPPED]]), "random": draws}
+    cases = {name: share * model + 0.3 * chance.normal(size=(len(share), len(names))) for name, share in shares.items()}
+    return _interchange.Effects(model, np.zeros(len(names)), cases, names)
+
+
+def swap_interval(seed: int, clusters: int) -> Interval:
+    chance = np.random.default_rng([seed, clusters])
+    both = [effects(chance, clusters), effects(chance, clusters)]
+    found = _interchange.Interchange(both, seed).normalised("other", "random")
+    return found.low, found.high
+
+
+FOLDS, WEIGHTS, SIZE = 8, 100, 0.15
+TEXT, IMAGE = Layout.of((1, 3), 6), Layout.of((1, 5), 8)
+
+
+@cache
+def truth() -> tuple[tuple[torch.Tensor, torch.Tensor], ...]:
+    """Mean scores of the heads and neurons of two panels, alike where they are the same node; skewed as scores are."""
+    chance = torch.Generator().manual_seed(0)
+    shared = [torch.randn(4, 1, width, generator=chance) for width in (8, 32)]
+
+    def panel(layout: Layout) -> tuple[torch.Tensor, torch.Tensor]:
+        noise = (torch.randn(4, layout.length, base.shape[2], generator=chance) for base in shared)
+        heads, neurons = (torch.exp(base + 0.7 * own) for base, own in zip(shared, noise, strict=True))
+        return heads, neurons
+
+    return panel(TEXT), panel(IMAGE)
+
+
+def discovered(chance: Chance) -> tuple[Panel, Panel]:
+    """Both panels' scores by fold: as variable between folds as they are large."""
+    text, image = (
+        Panel(modality, FoldScores(*map(noisy, means), torch.ones(FOLDS), layout, "m"), SIZE, {})
+        for modality, means, layout, noisy in (
+            ("text", truth()[0], TEXT, lambda mean: _folds(mean, chance)),
+            ("image", truth()[1], IMAGE, lambda mean: _folds(mean, chance)),
+        )
+    )
+    return text, image
+
+
+def _folds(mean: torch.Tensor, chance: Chance) -> torch.Tensor:
+    return (mean * (1 + torch.from_numpy(chance.normal(size=(FOLDS, *mean.shape))))).float()
+
+
+def query_niou(text: Grid, image: Grid) -> float:
+    """nIoU of the query, mean of heads and neurons: the row of the table."""
+    return float(np.mean([part.niou for part in overlaps(text, image) if part.segment == "query"]))
+
+
+@cache
+def overlap_interval(seed: int, clusters: int) -> Interval:
+    text, image = discovered(np.random.default_rng([seed, clusters]))
+    drawn = _comparison.reweight(text, image, range(clusters), WEIGHTS, seed, PaperCompat())
+    return student(query_niou(text.circuit(), image.circuit()), drawn[:, 2:4].mean(1), clusters)
+
+
+@cache
+def of_as_many(clusters: int) -> float:
+    """The mean nIoU of circuits found on as many prompts: what the interval is for."""
+    chance = np.random.default_rng(1)
+    return float(np.mean([query_niou(*(p.circuit() for p in discovered(chance))) for _ in range(4 * SIMULATIONS)]))
+
+
+def of_population(clusters: int) -> float:
+    """The nIoU of circuits found on all prompts there could be, which the interval does not claim to hold."""
+    text, image = (Grid(*means, layout, "m").top(SIZE) for means, layout in zip(truth(), (TEXT, IMAGE), strict=True))
+    return query_niou(text, image)
+
+
+OVERLAP = (_comparison.reweight, student)
+CASES = (
+    Case("mean", "percentile bootstrap", mean_interval, 0.0, (cluster_bootstrap,), (24, 48, 96), (12,)),
+    Case("mean, expanded", "the same at a higher level", expanded_mean_interval, 0.0, (cluster_bootstrap, expanded)),
+    Case(
+        "ratio of means",
+        "percentile bootstrap of faithfulness",
+        ratio_interval,
+        0.7,
+        (ratio_of_means,),
+        (48, 96),
+        (12, 24),
+    ),
+    Case("ratio of means, expanded", "at a higher level", expanded_ratio_interval, 0.7, (ratio_of_means, expanded)),
+    Case(
+        "normalised swap",
+        "(F_swap − F_random)/(F_own − F_random), two directions, 20 random circuits",
+        swap_interval,
+        (SWAPPED - RANDOM) / (OWN - RANDOM),
+        (_interchange.Interchange,),
+    ),
+    Case(
+        "overlap",
+        "nIoU of circuits found on as many prompts (clusters: folds)",
+        overlap_interval,
+        of_as_many,
+        OVERLAP,
+        clusters=(FOLDS,),
+    ),
+    Case(
+        "overlap, of circuits found on all prompts there could be",
+        "the same interval, which is not for this value (clusters: folds)",
+        overlap_interval,
+        of_population,
+        OVERLAP,
+        clusters=(),
+        few=(FOLDS,),
+    ),
+)

@@ -1,0 +1,158 @@
+"""The comparison of two circuits: its rows, from overlaps of the whole, of halves and of random circuits."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diptych.compare import MEASURED, OTHERWISE, Overlap, ceiling, overlaps
+from diptych.experiments._panels import Panel
+from diptych.grid import KINDS
+from diptych.paper_compat import PaperCompat
+from diptych.result import Row
+from diptych.statistics import fold_weights, student
+
+BOTH = "both"
+
+Draws = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Overlaps of the whole circuits, within each panel's halves, across panels and halves, and reweighted.
+
+    `whole` holds those of methods §7 first, then those with positions kept or dropped the other way round. `expected`:
+    IoU of random circuits for each. `reweighted`: nIoU [draw, overlap] of circuits found with other weights of the folds.
+    """
+
+    whole: Sequence[Overlap]
+    expected: Sequence[float]
+    halves: Sequence[Sequence[Overlap]]
+    across: Sequence[Sequence[Overlap]]
+    reweighted: Draws
+    folds: int
+    compat: PaperCompat
+
+    @classmethod
+    def of(cls, text: Panel, image: Panel, draws: int, seed: int, compat: PaperCompat) -> "Comparison":
+        a, b = text.circuit(), image.circuit()
+        whole, expected = [], []
+        for positions in (MEASURED, OTHERWISE):
+            found = overlaps(a, b, positions)
+            whole += found
+            expected += compat.expected(found, a, b, seed=seed)
+        held = held_folds((text, image))
+        return cls(
+            whole,
+            expected,
+            halves=[overlaps(panel.circuit(panel.half(0)), panel.circuit(panel.half(1))) for panel in (text, image)],
+            across=[overlaps(x.circuit(x.half(0)), y.circuit(y.half(1))) for x, y in ((text, image), (image, text))],
+            reweighted=reweight(text, image, held, draws, seed, compat),
+            folds=len(held),
+            compat=compat,
+        )
+
+    def rows(self, draws: int, seed: int) -> Iterator[Row]:
+        """A row for each segment and node kind, and for the mean of both kinds where it is defined."""
+        for positions in (MEASURED, OTHERWISE):
+            for segment, rule in positions.items():
+                for kinds in (*((kind,) for kind in KINDS), KINDS):
+                    yield self._row(segment, rule, kinds, draws, seed)
+
+    def _row(self, segment: str, rule: str, kinds: Sequence[str], draws: int, seed: int) -> Row:
+        chosen = [
+            i
+            for i, part in enumerate(self.whole)
+            if (part.segment, part.positions) == (segment, rule) and part.kind in kinds
+        ]
+        found = [self.whole[i] for i in chosen]
+        value = _defined([self.compat.normalise(self.whole[i].iou, self.expected[i]) for i in chosen])
+        drawn = [_shuffled(part.draws(draws, seed), seed + i) for i, part in enumerate(found)]
+        null = [self._normalised(some, self.expected[i]) for some, i in zip(drawn, chosen, strict=True)]
+        matched = _defined([part.niou for part in found])
+        above = _mean([_shuffled(part.null(draws, seed), seed + i) for i, part in enumerate(found)])
+        return {
+            "segment": segment,
+            "positions": rule,
+            "kind": kinds[0] if len(kinds) == 1 else BOTH,
+            "nodes text": sum(part.pairs[-1].a for part in found),
+            "nodes image": sum(part.pairs[0].b for part in found),
+            "IoU": float(np.mean([part.iou for part in found])),
+            "expected IoU": float(np.mean([self.expected[i] for i in chosen])),
+            "mean IoU of draws": float(np.mean(drawn)),
+            "nIoU": value,
+            **self._interval(chosen, value),
+            "null 95%": _quantile(_mean(null), 0.95),
+            "percentile in null": float((above < matched - 1e-9).mean()) if math.isfinite(matched) else math.nan,
+            **self._halves(chosen),
+        }
+
+    def _normalised(self, drawn: Draws, expected: float) -> Draws:
+        return np.array([self.compat.normalise(float(one), expected) for one in drawn])
+
+    def _interval(self, chosen: Sequence[int], value: float) -> dict[str, float]:
+        """Of the overlaps of methods §7 alone; the others have none."""
+        if max(chosen) >= self.reweighted.shape[1]:
+            return {"low": math.nan, "high": math.nan}
+        low, high = student(value, _mean([self.reweighted[:, i] for i in chosen]), self.folds)
+        return {"low": low, "high": high}
+
+    def _halves(self, chosen: Sequence[int]) -> dict[str, float]:
+        if max(chosen) >= len(self.halves[0]):
+            return dict.fromkeys(("split half text", "split half image", "of ceiling"), math.nan)
+        within = [
+            _defined([self.compat.normalise(half[i].iou, half[i].expected) for i in chosen]) for half in self.halves
+        ]
+        share = _defined([self._ceiling(i) for i in chosen])
+        return {"split half text": within[0], "split half image": within[1], "of ceiling": share}
+
+    def _ceiling(self, index: int) -> float:
+        across = [part[index] for part in self.across]
+        iou, expected = (float(np.mean([getattr(part, name) for part in across])) for name in ("iou", "expected"))
+        text, image = (half[index].iou for half in self.halves)
+        return ceiling(iou, text, image, expected)
+
+
+def held_folds(both: Sequence[Panel]) -> list[int]:
+    """The folds that hold prompts in both panels."""
+    return [fold for fold in range(len(both[0].scores.prompts)) if all(p.scores.prompts[fold] > 0 for p in both)]
+
+
+def reweight(text: Panel, image: Panel, held: Sequence[int], draws: int, seed: int, compat: PaperCompat) -> Draws:
+    """nIoU [draw, overlap] of circuits found with random weights of the folds, the same in both panels.
+
+    No draws if less than three folds hold prompts.
+    """
+    found = []
+    for drawn in fold_weights(len(held), draws, seed) if len(held) > 2 else ():
+        weights = np.zeros(len(text.scores.prompts))
+        weights[list(held)] = drawn
+        a, b = (panel.weighted(weights.tolist()) for panel in (text, image))
+        parts = overlaps(a, b)
+        expected = compat.expected(parts, a, b, seed=seed)
+        found.append([compat.normalise(part.iou, chance) for part, chance in zip(parts, expected, strict=True)])
+    return np.array(found).reshape(-1, len(MEASURED) * len(KINDS))
+
+
+def _mean(columns: Sequence[Draws]) -> Draws:
+    """Mean over node kinds, leaving out those where it is undefined."""
+    stacked = np.stack(columns)
+    defined = np.isfinite(stacked)
+    total = np.where(defined, stacked, 0).sum(0)
+    return np.where(defined.any(0), total / np.maximum(defined.sum(0), 1), math.nan)
+
+
+def _defined(values: Sequence[float]) -> float:
+    return float(_mean([np.array([value]) for value in values])[0])
+
+
+def _shuffled(draws: Draws, seed: int) -> Draws:
+    """Heads and neurons of random circuits are drawn independently."""
+    return np.random.default_rng(seed).permutation(draws)
+
+
+def _quantile(draws: Draws, level: float) -> float:
+    defined = draws[np.isfinite(draws)]
+    return float(np.quantile(defined, level)) if defined.size else math.nan
