@@ -3,6 +3,8 @@
 from mutations import Mutation
 
 DELAYED = "src/diptych/delayed.py"
+PREVIEW = "src/diptych/models/preview.py"
+BACKPATCH = "src/diptych/backpatch.py"
 
 REPAIR_MUTATIONS: tuple[Mutation, ...] = (
     (
