@@ -50,7 +50,18 @@ METHODS = {
 BASE = {"errors", "files", "registry", "parameters", "pictures", "raster"}
 VALUES = {"items", "spans", "layout", "alignment", "locate", "grid", "activations", "metrics", "statistics", "result"}
 VALUES |= {"means", "ranking", "sharing", "exchange"}
-METHODS = {"attribution", "interventions", "faithfulness", "compare", "backpatch", "paper_compat", "planted", "delayed", "written"}
+METHODS = {
+    "attribution",
+    "interventions",
+    "faithfulness",
+    "compare",
+    "backpatch",
+    "paper_compat",
+    "planted",
+    "delayed",
+    "written",
+    "gap",
+}
 ONLY_VALUES = {"compare"}  # methods that compare circuits without a model
 
 LOWER = {
