@@ -1,6 +1,7 @@
 """The gap between the panels, and how much of it back-patching closes, over models and tasks (methods §10, §14)."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from diptych.errors import InputError
 from diptych.paper_compat import PAPER_A
@@ -30,7 +31,7 @@ def _pairs(result: Result) -> list[Row]:
         raise InputError(
             f"A result of '{result.identity['experiment']}' closes no gap. Expected results of `back_patching`."
         )
-    told = {name: str(result.identity[name]) for name in ("model", "task")}
+    told: dict[str, Any] = {name: str(result.identity[name]) for name in ("model", "task")}
     rows = [row for row in result.rows if row["panel"] == "image" and row.get("gap") is not None]
     return [
         told

@@ -58,17 +58,19 @@ class Survey:
         everything, dropped = self._drawn(modality, split, seed)
         return self._select(modality, split, everything, reasons, dropped, seed, positions)
 
-    def items(self, modality: Modality, split: Split) -> "Selection[Item]":
-        """All items that have the panel, answered correctly or not."""
+    def items(self, modality: Modality, split: Split, positions: Positions | None = None) -> "Selection[Item]":
+        """All items that have the panel, answered correctly or not; or those whose prompts a grid at `positions` is of."""
         everything = [item for item in self.run.task.split(split) if item.has(modality)]
-        return self._select(modality, split, everything, {}, {}, 0, "span")
-
-    def donors(self, modality: Modality, split: Split, *, seed: int, positions: Positions) -> "Selection[Contrast]":
-        """All items that have the panel and a counterfactual of their layout, answered correctly or not."""
+        if positions is None:
+            return self._select(modality, split, everything, {}, {}, 0, "span")
         alignment = self._alignment(modality, positions)
-        reasons = {RARER: lambda c: self._shapes[modality][c.clean.id] not in alignment.shapes}
+        reasons = {RARER: lambda item: self._shapes[modality][item.id] not in alignment.shapes}
+        return self._select(modality, split, everything, reasons, {}, 0, positions)
+
+    def donors(self, modality: Modality, split: Split, *, seed: int) -> "Selection[Contrast]":
+        """All items that have the panel and a counterfactual of their layout, answered correctly or not."""
         everything, dropped = self._drawn(modality, split, seed)
-        return self._select(modality, split, everything, reasons, dropped, seed, positions)
+        return self._select(modality, split, everything, {}, dropped, seed, "span")
 
     def _drawn(self, modality: Modality, split: Split, seed: int) -> tuple[list[Contrast], dict[str, int]]:
         """Each item with a counterfactual of its layout, and how many have none."""

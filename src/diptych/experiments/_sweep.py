@@ -18,7 +18,7 @@ from diptych.items import Item, Modality, Split, Task
 from diptych.metrics import correct
 from diptych.models.encode import AnswerTokens, collate, encode_item
 from diptych.models.vlm import VLM
-from diptych.result import Result, Row
+from diptych.result import Result
 from diptych.run import Run
 from diptych.statistics import Estimate, MaximumNull, cluster_bootstrap, max_statistic_null, mcnemar, ratio_of_means
 
@@ -130,13 +130,13 @@ class Sweep:
         """How large the best gain on test would be if no cell helped."""
         return max_statistic_null(self.test.gains, self.test.clusters, seed=self.seed)
 
-    def reports(self) -> list[Row]:
+    def reports(self) -> list[dict[str, Any]]:
         """The cell chosen on select, and the best one on test itself with the null of that choice."""
         held_out, in_sample = self.select.best(), self.test.best()
         null = {"null 95%": self.null.quantile, "null p": self.null.p}
         return [self.row(held_out, HELD_OUT), self.row(in_sample, IN_SAMPLE) | null]
 
-    def row(self, cell: int, label: str) -> Row:
+    def row(self, cell: int, label: str) -> dict[str, Any]:
         """A cell's accuracy on test against no patching, and the share of the gap to the other panel that it closes."""
         where = self.test.cells[cell]
         place = {"source": where.source, "destination": where.destination, "window": where.window}
@@ -144,7 +144,7 @@ class Sweep:
         told = gain_row(self.modality, label, base, patched, self.test.clusters, self.seed) | place
         return told | {"gain on select": float(self.select.gains[cell].mean())} | self._share(gains)
 
-    def _share(self, gains: Array) -> Row:
+    def _share(self, gains: Array) -> dict[str, Any]:
         both = [place for place, one in enumerate(self.test.ids) if one in self.rivals]
         if not both:
             return {}

@@ -1,5 +1,6 @@
 """Back-patching: does re-injecting late data representations into early layers help? Chosen on select, reported on test."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from diptych.backpatch import Cell
@@ -26,7 +27,7 @@ def back_patching(
     it, labelled in-sample. `noise`: draws of noise, `rounds`: rounds of the loop, both at the chosen image cell.
     """
     survey = Survey.of(run)
-    image = survey.items("image", "test")  # refuses a task without pictures
+    donors = survey.donors("image", "test", seed=seed)  # refuses a task without pictures
     sweeps: dict[Modality, Sweep] = {}
     told: dict[str, Any] = {}
     for modality in survey.panels():
@@ -35,7 +36,6 @@ def back_patching(
         rivals = survey.right("text", "test") if modality == "image" and "text" in survey.panels() else {}
         sweeps[modality] = Sweep(modality, found[0], found[1], seed, rivals)
         told |= {f"{k} {modality}": v for one in (select, test) for k, v in one.conditions().items()}
-    donors = survey.donors("image", "test", seed=seed, positions=image.positions)
     controls = Controls.of(run, survey, donors, sweeps["image"].chosen, noise, rounds, seed)
     rows = _rows(sweeps) + controls.rows()
     return Finding(
@@ -54,7 +54,7 @@ def back_patching(
 
 
 def _rows(sweeps: dict[Modality, Sweep]) -> list[Row]:
-    rows = [row for sweep in sweeps.values() for row in sweep.reports()]
+    rows: list[Row] = [row for sweep in sweeps.values() for row in sweep.reports()]
     if "text" in sweeps:
         rows.append(sweeps["text"].row(sweeps["image"].select.best(), "image's cell, on text"))
     return rows
@@ -87,7 +87,7 @@ def _notes(sweeps: dict[Modality, Sweep]) -> list[str]:
     ]
 
 
-def _gap(reports: list[Row]) -> str:
+def _gap(reports: Sequence[Row]) -> str:
     shares = [
         f"the cell {row['cell']} closes {fixed(row['share of gap'], 0, factor=100)}% "
         f"[{fixed(row['share of gap, low'], 0, factor=100)}, {fixed(row['share of gap, high'], 0, factor=100)}] of it"

@@ -9,10 +9,11 @@ from itertools import chain
 from typing import Any
 
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Int
 from torch import Tensor, nn
 
 from diptych.errors import UnsupportedModel
+from diptych.models.calls import DecoderCall
 from diptych.models.entry import find_host
 from diptych.models.vlm import VLM
 
@@ -30,6 +31,7 @@ class Preview:
     vlm: VLM
     look: Look
     decode: Any = None
+    ids: Int[Tensor, "batch pos"] = field(init=False)
     pictures: Bool[Tensor, "batch pos"] = field(init=False)
     seen: Sequence[Tensor] | None = field(init=False, default=None)
 
@@ -68,7 +70,7 @@ class Preview:
     def _previewed(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Iterator[None]:
         if bool(self.pictures.any()):
             with self.look(self.vlm) as seen:
-                self.vlm.sites.decoder(*args, **{**kwargs, "past_key_values": None, "use_cache": False})
+                self.vlm.run(DecoderCall(self.ids, args, {**kwargs, "past_key_values": None, "use_cache": False}))
             self.seen = seen
         try:
             yield
@@ -76,7 +78,8 @@ class Preview:
             self.seen = None
 
     def _find_pictures(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self.pictures = self.vlm.image_positions({"input_ids": args[0] if args else kwargs["input_ids"]})
+        self.ids = args[0] if args else kwargs["input_ids"]
+        self.pictures = self.vlm.image_positions({"input_ids": self.ids})
 
 
 def at(places: Bool[Tensor, "batch pos"], value: Tensor, live: Tensor) -> Tensor:
