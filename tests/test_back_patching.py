@@ -193,3 +193,11 @@ def test_a_stored_sweep_is_the_sweep(run: Run, result: Result) -> None:
     row = rows_of(result)["image", HELD_OUT]
     assert image.row(image.select.best(), HELD_OUT).items() <= row.items()
     assert image.chosen == Cell(int(row["destination"] or 0), 1, int(row["source"] or 0))
+
+
+def test_the_best_of_a_predicted_shortlist_recovers_the_planted_gap_for_fewer_forwards(run: Run) -> None:
+    whole, _, several, _ = run.get("cell_prediction", windows=(1,)).rows
+
+    assert float(several["regret"] or 0) < 0.1 and float(several["gain"] or 0) > 0.4
+    assert int(several["source"] or 0) >= LAYER > int(several["destination"] or 0)
+    assert float(several["forwards"] or 0) < 0.5 * float(whole["forwards"] or 0)

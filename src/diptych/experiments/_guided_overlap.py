@@ -43,9 +43,7 @@ def compare(
     rows: list[Row] = []
     for place, segment in enumerate(SEGMENTS):
         change = after_draws[:, place] - before_draws[:, place]
-        low, high = (
-            np.quantile(change[np.isfinite(change)], (0.025, 0.975)) if np.isfinite(change).any() else (None, None)
-        )
+        low, high = _interval(change)
         value: Row = {
             "panel": "text and image",
             "cell": f"overlap in {segment}",
@@ -89,14 +87,19 @@ def _rediscovered(run: Run, survey: Survey, image: Panel, cell: Cell, discovery:
 
 
 def bars(compared: Sequence[Row]) -> list[Bars]:
-    series = [Series(name, numbers(compared, f"nIoU {name.split()[0]}")) for name in ("before", "after back-patching")]
-    figure = Bars(
-        title="Overlap with the text circuit, with and without the patch",
-        caption="nIoU per segment of the text circuit and the image circuit, mean of heads and neurons: 0 for random "
-        "circuits of the same sizes, 1 for identical ones.",
-        x_title="segment",
-        y_title="nIoU",
-        categories=list(SEGMENTS),
-        series=series,
-    )
-    return [figure] if compared else []
+    """One figure, or none without a comparison."""
+    if not compared:
+        return []
+    return [
+        Bars(
+            title="Overlap with the text circuit, with and without the patch",
+            caption="nIoU per segment of the text circuit and the image circuit, mean of heads and neurons: 0 for random "
+            "circuits of the same sizes, 1 for identical ones.",
+            x_title="segment",
+            y_title="nIoU",
+            categories=list(SEGMENTS),
+            series=[
+                Series(f"{when} back-patching", numbers(compared, f"nIoU {when}")) for when in ("before", "after")
+            ],
+        )
+    ]
