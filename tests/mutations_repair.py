@@ -10,6 +10,10 @@ SWEEP = "src/diptych/experiments/_sweep.py"
 CONTROLS = "src/diptych/experiments/_controls.py"
 EXPERIMENT = "src/diptych/experiments/back_patching.py"
 GAP = "src/diptych/gap.py"
+GUIDED = "src/diptych/experiments/_guided.py"
+OVERLAP = "src/diptych/experiments/_guided_overlap.py"
+PREDICTION = "src/diptych/experiments/cell_prediction.py"
+FIRST_ORDER = "src/diptych/first_order.py"
 
 REPAIR_MUTATIONS: tuple[Mutation, ...] = (
     # the planted delay
@@ -177,5 +181,85 @@ REPAIR_MUTATIONS: tuple[Mutation, ...] = (
         "layers = range(above + 1, upto + 1)",
         "layers = range(above + 1, upto)",
         "tests/test_written.py::test_all_nodes_together_write_the_change_of_the_stream[gemma3]",
+    ),
+    # the circuit's part of a patch
+    (
+        GUIDED,
+        "yield from (every, inside, every & ~inside)",
+        "yield from (every, every, every & ~inside)",
+        "tests/test_guided.py::test_where_only_a_circuit_writes_its_nodes_are_the_whole_patch_and_all_others_nothing[llava]",
+    ),
+    (
+        GUIDED,
+        "plain.residuals[destination] + written(",
+        "plain.residuals[source] + written(",
+        "tests/test_guided.py::test_where_only_a_circuit_writes_its_nodes_are_the_whole_patch_and_all_others_nothing[qwen2_vl]",
+    ),
+    (
+        GUIDED,
+        "return torch.where(chosen.to(ours.device), ours, theirs.to(ours.device))",
+        "return ours.expand_as(torch.where(chosen, ours, theirs))",
+        "tests/test_guided.py::test_all_positions_are_the_cell_to_the_bit_and_a_part_lies_between[gemma3]",
+    ),
+    (
+        GUIDED,
+        "argsort(descending=True, stable=True)",
+        "argsort(stable=True)",
+        "tests/test_guided.py::test_the_positions_let_through_are_those_that_hold_most_of_the_circuit",
+    ),
+    (
+        GUIDED,
+        "highest(scores, (there,), int(mask.sum()))",
+        "highest(scores, (mask.shape[1],), int(mask.sum()))",
+        "tests/test_guided.py::test_random_nodes_are_as_many_in_each_layer_and_of_each_kind_and_in_the_data",
+    ),
+    (
+        GUIDED,
+        "yield drawn_like(inside, seed + draw)",
+        "yield drawn_like(inside.map(torch.logical_not), seed + draw)",
+        "tests/test_guided.py::test_where_only_a_circuit_writes_its_nodes_are_the_whole_patch_and_all_others_nothing[llava]",
+    ),
+    (
+        GUIDED,
+        "+ (one == self.circuit) / 2",
+        "+ (one == self.circuit)",
+        "tests/test_guided.py::test_the_repair_goes_through_the_circuit_if_random_parts_do_worse",
+    ),
+    (
+        OVERLAP,
+        "return score(patched(vlm, cell), payload",
+        "return score(vlm, payload",
+        "tests/test_guided.py::test_with_the_patch_in_place_what_it_overwrites_has_no_score",
+    ),
+    # the prediction of cells
+    (
+        FIRST_ORDER,
+        "(ours.to(theirs.device) - theirs)",
+        "ours.to(theirs.device)",
+        "tests/test_cell_prediction.py::test_the_first_order_effect_is_the_derivative_of_the_patch[text-llava]",
+    ),
+    (
+        FIRST_ORDER,
+        "slopes[destination][:, positions]",
+        "slopes[source][:, positions]",
+        "tests/test_cell_prediction.py::test_the_first_order_effect_is_the_derivative_of_the_patch[image-qwen2_vl]",
+    ),
+    (
+        PREDICTION,
+        "kept.masked_fill(ours, -torch.inf).logsumexp(-1)",
+        "kept.logsumexp(-1)",
+        "tests/test_cell_prediction.py::test_log_odds_are_those_of_the_answer_among_the_choices",
+    ),
+    (
+        PREDICTION,
+        "float(select.gains[cell].mean()))",
+        "float(sweep.test.gains[cell].mean()))",
+        "tests/test_cell_prediction.py::test_the_shortlist_is_tried_on_select_and_regret_is_against_the_sweep_s_cell_on_test",
+    ),
+    (
+        PREDICTION,
+        "layers - 1 - min(",
+        "layers - min(",
+        "tests/test_cell_prediction.py::test_a_cell_costs_the_layers_above_its_lowest_destination",
     ),
 )

@@ -98,8 +98,6 @@ def bars(compared: Sequence[Row]) -> list[Bars]:
             x_title="segment",
             y_title="nIoU",
             categories=list(SEGMENTS),
-            series=[
-                Series(f"{when} back-patching", numbers(compared, f"nIoU {when}")) for when in ("before", "after")
-            ],
+            series=[Series(f"{when} back-patching", numbers(compared, f"nIoU {when}")) for when in ("before", "after")],
         )
     ]
