@@ -215,12 +215,6 @@ REPAIR_MUTATIONS: tuple[Mutation, ...] = (
     ),
     (
         GUIDED,
-        "yield drawn_like(inside, seed + draw)",
-        "yield drawn_like(inside.map(torch.logical_not), seed + draw)",
-        "tests/test_guided.py::test_where_only_a_circuit_writes_its_nodes_are_the_whole_patch_and_all_others_nothing[llava]",
-    ),
-    (
-        GUIDED,
         "+ (one == self.circuit) / 2",
         "+ (one == self.circuit)",
         "tests/test_guided.py::test_the_repair_goes_through_the_circuit_if_random_parts_do_worse",

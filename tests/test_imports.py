@@ -41,26 +41,14 @@ METHODS = {
     "contributions",
     "delayed",
     "faithfulness",
+    "first_order",
+    "gap",
     "interventions",
     "lens",
     "paper_compat",
     "planted",
     "similarity",
-}
-BASE = {"errors", "files", "registry", "parameters", "pictures", "raster"}
-VALUES = {"items", "spans", "layout", "alignment", "locate", "grid", "activations", "metrics", "statistics", "result"}
-VALUES |= {"means", "ranking", "sharing", "exchange"}
-METHODS = {
-    "attribution",
-    "interventions",
-    "faithfulness",
-    "compare",
-    "backpatch",
-    "paper_compat",
-    "planted",
-    "delayed",
     "written",
-    "gap",
 }
 ONLY_VALUES = {"compare"}  # methods that compare circuits without a model
 
