@@ -186,7 +186,7 @@ REPAIR_MUTATIONS: tuple[Mutation, ...] = (
     (
         GUIDED,
         "yield from (every, inside, every & ~inside)",
-        "yield from (every, every, every & ~inside)",
+        "yield from (every, every & ~inside, inside)",
         "tests/test_guided.py::test_where_only_a_circuit_writes_its_nodes_are_the_whole_patch_and_all_others_nothing[llava]",
     ),
     (

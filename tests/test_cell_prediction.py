@@ -72,11 +72,11 @@ def test_the_shortlist_is_tried_on_select_and_regret_is_against_the_sweep_s_cell
         return Outcomes(places, np.zeros(4), np.array(gains, float), list("abcd"))
 
     select = outcomes([[1, 1, 1, 0], [1, 1, 0, 0], [0, 0, 0, 0]])
-    test = outcomes([[1, 1, 1, 1], [1, 1, 0, 0], [1, 0, 0, 0]])
+    test = outcomes([[1, 1, 1, 1], [1, 1, 0, 0], [1, 1, 1, 0]])
     rows = _rows(Sweep("image", select, test, 0), np.array([0.1, 0.2, 0.9]), 2, 3)
 
     assert [(row["source"], row["destination"]) for row in rows[:3]] == [(1, 0), (2, 1), (2, 0)]
-    assert [row["regret"] for row in rows[:3]] == [0.0, 0.75, 0.5]
+    assert [row["regret"] for row in rows[:3]] == [0.0, 0.25, 0.5]
     assert [row["forwards"] for row in rows[:3]] == pytest.approx([1 + (2 + 2 + 1) / 3, 2.0, 2 + (1 + 2) / 3])
-    assert rows[3]["gain"] == pytest.approx((1 + 0.5 + 0.25) / 3)
-    assert rows[3]["regret"] == pytest.approx(1 - (1 + 0.5 + 0.25) / 3)
+    assert rows[3]["gain"] == pytest.approx((1 + 0.5 + 0.75) / 3)
+    assert rows[3]["regret"] == pytest.approx(1 - (1 + 0.5 + 0.75) / 3)
