@@ -1,4 +1,4 @@
-"""What benchmarks run on: a random Qwen2-VL of 12 layers, and contrasts of 252 tokens that differ in their picture."""
+"""What benchmarks run on: a random Qwen2-VL, of 12 layers if nothing is said, and contrasts of 252 tokens that differ in their picture."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,10 +32,11 @@ class NoPicture:
 
 @dataclass(frozen=True)
 class Bench:
-    """A random Qwen2-VL of 12 layers and width 512, and a batch of contrasts of 252 tokens that differ in their picture."""
+    """A random Qwen2-VL of some layers and width 512, and a batch of contrasts of 252 tokens that differ in their picture."""
 
     vocabulary: int
     prompts: int
+    layers: int = 12
 
     @cached_property
     def vlm(self) -> VLM:
@@ -44,7 +45,7 @@ class Bench:
             "vocab_size": self.vocabulary,
             "hidden_size": 512,
             "intermediate_size": 2816,
-            "num_hidden_layers": 12,
+            "num_hidden_layers": self.layers,
             "num_attention_heads": 8,
             "num_key_value_heads": 2,
             "rope_parameters": rope,
@@ -90,8 +91,8 @@ class Bench:
     @cached_property
     def scores(self) -> Scores:
         chance = torch.Generator().manual_seed(3)
-        layers, length = 12, self.batch.layout.length
-        heads, neurons = (torch.rand(layers, length, count, generator=chance) for count in (8, 2816))
+        length = self.batch.layout.length
+        heads, neurons = (torch.rand(self.layers, length, count, generator=chance) for count in (8, 2816))
         return Grid(heads, neurons, self.batch.layout, "bench")
 
     def _inputs(self, seed: int) -> dict[str, Tensor]:

@@ -16,7 +16,7 @@ PROCESSOR = "src/diptych/models/processor.py"
 INTERVENTIONS = "src/diptych/interventions.py"
 BACKPATCH = "src/diptych/backpatch.py"
 MEASURED = "src/diptych/experiments/_measured.py"
-SWEEP = "src/diptych/experiments/back_patching.py"
+SWEEP = "src/diptych/experiments/_sweep.py"
 ACCURACY = "src/diptych/experiments/accuracy.py"
 PANELS = "src/diptych/experiments/_panels.py"
 ITEMS = "src/diptych/items.py"
@@ -63,7 +63,6 @@ MODEL_MUTATIONS: tuple[Mutation, ...] = (
     (BACKPATCH, "if min(pair) >= 0 and max(pair) < layers", "if pair[1] >= 0 and pair[1] < layers", "tests/test_backpatch.py::test_a_pair_with_an_end_out_of_range_is_dropped_whole"),
     (INTERVENTIONS, "changed[:, positions] = value[:, positions]", "changed[:] = value[:]", "tests/test_backpatch.py::test_only_the_given_positions_of_the_destination_change"),
     # experiments: nothing is chosen and reported on the same prompts, nothing is dropped silently
-    (SWEEP, "sweep.row(sweep.select.best(), \"chosen on select\")", "sweep.row(sweep.test.best(), \"chosen on select\")", "tests/test_experiments.py::test_the_cell_is_chosen_where_it_is_not_reported"),
     (SURVEY, '"answered wrongly": lambda c: not right[c.clean.id],', "", "tests/test_experiments.py::test_only_correctly_answered_prompts_are_discovered_on_and_every_other_is_counted"),
     (MEASURED, " if self.defined else math.nan", "", "tests/test_experiments.py::test_faithfulness_without_an_effect_is_undefined_for_random_circuits_too"),
     (SURVEY, "minlength=len(self.prompts)) * self.prompts", "minlength=len(self.prompts)).float()", "tests/test_experiments.py::test_the_mean_over_folds_weighs_each_prompt_alike"),

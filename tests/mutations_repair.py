@@ -3,49 +3,37 @@
 from mutations import Mutation
 
 DELAYED = "src/diptych/delayed.py"
+PREVIEW = "src/diptych/models/preview.py"
+BACKPATCH = "src/diptych/backpatch.py"
+WRITTEN = "src/diptych/written.py"
+SWEEP = "src/diptych/experiments/_sweep.py"
+CONTROLS = "src/diptych/experiments/_controls.py"
+EXPERIMENT = "src/diptych/experiments/back_patching.py"
+GAP = "src/diptych/gap.py"
+GUIDED = "src/diptych/experiments/_guided.py"
+OVERLAP = "src/diptych/experiments/_guided_overlap.py"
+PREDICTION = "src/diptych/experiments/cell_prediction.py"
+FIRST_ORDER = "src/diptych/first_order.py"
 
 REPAIR_MUTATIONS: tuple[Mutation, ...] = (
+    # the planted delay
     (
         DELAYED,
-        "kwargs, self.pictures, self.mean)",
-        "kwargs, self.pictures, self.truth)",
+        "kwargs, self.preview.pictures, self.mean)",
+        "kwargs, self.preview.pictures, self.preview.seen[0])",
         "tests/test_delayed.py::test_below_the_layer_no_residual_depends_on_the_picture[llava-sdpa]",
     ),
     (
         DELAYED,
-        "begun & left, self.truth)",
-        "self.pictures, self.truth)",
+        "kwargs, self.preview.places, stream",
+        "kwargs, self.preview.pictures, stream",
         "tests/test_delayed.py::test_from_the_layer_on_picture_positions_are_those_of_the_model_to_the_bit[llava-sdpa]",
     ),
     (
         DELAYED,
-        "copy.layers[self.layer].register",
-        "copy.layers[self.layer - 1].register",
+        "copy.layers[layer].register",
+        "copy.layers[layer - 1].register",
         "tests/test_delayed.py::test_below_the_layer_no_residual_depends_on_the_picture[gemma3-eager]",
-    ),
-    (
-        DELAYED,
-        "if not bool(self.pictures.any()):",
-        "if False:",
-        "tests/test_delayed.py::test_tokens_that_are_generated_read_the_hidden_picture_from_the_cache[gemma3]",
-    ),
-    (
-        DELAYED,
-        '(kwargs | {"past_key_values": None, "use_cache": False})',
-        "kwargs",
-        "tests/test_delayed.py::test_tokens_that_are_generated_read_the_hidden_picture_from_the_cache[qwen2_vl]",
-    ),
-    (
-        DELAYED,
-        "self.decode, copy.sites.decoder.forward = copy.sites.decoder.forward, self",
-        "self.decode, self.vlm.sites.decoder.forward = copy.sites.decoder.forward, self",
-        "tests/test_delayed.py::test_the_user_s_model_is_left_without_a_hook_and_its_weights_are_shared[gemma3]",
-    ),
-    (
-        DELAYED,
-        "self.__signature__ = inspect.signature(self.decode)",
-        "pass",
-        "tests/test_delayed.py::test_a_delayed_model_can_be_copied_and_attributed",
     ),
     (
         DELAYED,
@@ -54,9 +42,218 @@ REPAIR_MUTATIONS: tuple[Mutation, ...] = (
         "tests/test_delayed.py::test_what_cannot_be_delayed_is_refused_with_the_reason",
     ),
     (
-        DELAYED,
-        "deepcopy(model, {id(value): value for value in chain(model.parameters(), model.buffers())})",
+        PREVIEW,
+        "if bool(self.pictures.any()):",
+        "if True:",
+        "tests/test_delayed.py::test_tokens_that_are_generated_read_the_hidden_picture_from_the_cache[gemma3]",
+    ),
+    (
+        PREVIEW,
+        '{**kwargs, "past_key_values": None, "use_cache": False}',
+        "kwargs",
+        "tests/test_delayed.py::test_tokens_that_are_generated_read_the_hidden_picture_from_the_cache[qwen2_vl]",
+    ),
+    (
+        PREVIEW,
+        "self.decode, copy.sites.decoder.forward = copy.sites.decoder.forward, self",
+        "self.decode, self.vlm.sites.decoder.forward = copy.sites.decoder.forward, self",
+        "tests/test_delayed.py::test_the_user_s_model_is_left_without_a_hook_and_its_weights_are_shared[gemma3]",
+    ),
+    (
+        PREVIEW,
+        "self.__signature__ = inspect.signature(self.decode)",
+        "pass",
+        "tests/test_delayed.py::test_a_delayed_model_can_be_copied_and_attributed",
+    ),
+    (
+        PREVIEW,
+        "deepcopy(model, shared)",
         "deepcopy(model)",
         "tests/test_delayed.py::test_the_user_s_model_is_left_without_a_hook_and_its_weights_are_shared[llava]",
+    ),
+    # back-patching
+    (
+        BACKPATCH,
+        "        donors = residuals\n",
+        "",
+        "tests/test_backpatch.py::test_rounds_of_a_loop_equal_whole_runs_to_the_bit[cell0-qwen2_vl-sdpa]",
+    ),
+    (
+        BACKPATCH,
+        "with _patched(vlm, positions, [cell], own, donors), vlm.record_residuals() as residuals:",
+        "with vlm.record_residuals() as residuals, _patched(vlm, positions, [cell], own, donors):",
+        "tests/test_backpatch.py::test_rounds_of_a_loop_equal_whole_runs_to_the_bit[cell1-llava-eager]",
+    ),
+    (
+        BACKPATCH,
+        ".mul(length)",
+        "",
+        "tests/test_backpatch.py::test_noise_has_the_norm_of_what_it_stands_for_and_a_seed_per_prompt",
+    ),
+    (
+        BACKPATCH,
+        "self.preview.seen[self.source]",
+        "self.preview.seen[0]",
+        "tests/test_backpatch.py::test_a_patched_model_runs_as_the_cell_does_to_the_bit[cell0-gemma3-sdpa]",
+    ),
+    (
+        BACKPATCH,
+        'f"{vlm.digest} {cell}"',
+        'f"{vlm.digest}"',
+        "tests/test_backpatch.py::test_a_patched_model_runs_as_the_cell_does_to_the_bit[cell0-llava-sdpa]",
+    ),
+    # the experiment
+    (
+        SWEEP,
+        "held_out, in_sample = self.select.best(), self.test.best()",
+        "held_out, in_sample = self.test.best(), self.test.best()",
+        "tests/test_back_patching.py::test_the_cell_is_chosen_where_it_is_not_reported",
+    ),
+    (
+        SWEEP,
+        "ratio_of_means(gains[both], gap,",
+        "ratio_of_means(gains[both], gap + 1,",
+        "tests/test_back_patching.py::test_the_gap_is_that_of_items_with_both_panels",
+    ),
+    (
+        SWEEP,
+        "if one in self.rivals]",
+        "]",
+        "tests/test_back_patching.py::test_the_gap_is_that_of_items_with_both_panels",
+    ),
+    (
+        CONTROLS,
+        "(own, wrong, *noisy)",
+        "(own, own, *noisy)",
+        "tests/test_back_patching.py::test_the_wrong_donor_is_the_counterfactual_of_each_prompt",
+    ),
+    (
+        CONTROLS,
+        "_seeds(ids, seed, draw, layer)",
+        "_seeds(ids, seed, layer)",
+        "tests/test_back_patching.py::test_the_wrong_donor_is_the_counterfactual_of_each_prompt",
+    ),
+    (
+        CONTROLS,
+        '["noise", *told, one]',
+        '["noise", *told, ids.index(one)]',
+        "tests/test_back_patching.py::test_controls_do_not_depend_on_how_prompts_are_batched",
+    ),
+    (
+        CONTROLS,
+        "Cell(cell.destination, cell.window, cell.destination)",
+        "cell",
+        "tests/test_back_patching.py::test_controls_do_not_depend_on_how_prompts_are_batched",
+    ),
+    (
+        EXPERIMENT,
+        'if "text" in sweeps else NO_TEXT',
+        "if True else NO_TEXT",
+        "tests/test_experiments.py::test_pictures_alone_are_back_patched_without_a_text_control",
+    ),
+    (
+        GAP,
+        "sum(gains) / sum(gaps) if sum(gaps)",
+        "sum(shares) / len(shares) if sum(gaps)",
+        "tests/test_gap.py::test_all_pairs_together_close_their_total_gain_over_their_total_gap",
+    ),
+    (
+        GAP,
+        "PAPER_A.closed(*zip(*open_pairs, strict=True))",
+        "sum(shares) / len(shares)",
+        "tests/test_gap.py::test_the_authors_mean_leaves_out_all_but_the_shares_between_none_and_all",
+    ),
+    # what nodes write
+    (
+        WRITTEN,
+        "            return whole\n\n        return edit\n\n    with vlm",
+        "            return live\n\n        return edit\n\n    with vlm",
+        "tests/test_written.py::test_one_head_writes_its_value_times_its_weights_at_its_position",
+    ),
+    (
+        WRITTEN,
+        "return whole.to(live).masked_fill",
+        "return live.masked_fill",
+        "tests/test_written.py::test_disjoint_sets_write_what_their_union_writes[llava]",
+    ),
+    (
+        WRITTEN,
+        "layers = range(above + 1, upto + 1)",
+        "layers = range(above + 1, upto)",
+        "tests/test_written.py::test_all_nodes_together_write_the_change_of_the_stream[gemma3]",
+    ),
+    # the circuit's part of a patch
+    (
+        GUIDED,
+        "yield from (every, inside, every & ~inside)",
+        "yield from (every, every & ~inside, inside)",
+        "tests/test_guided.py::test_where_only_a_circuit_writes_its_nodes_are_the_whole_patch_and_all_others_nothing[llava]",
+    ),
+    (
+        GUIDED,
+        "plain.residuals[destination] + written(",
+        "plain.residuals[source] + written(",
+        "tests/test_guided.py::test_where_only_a_circuit_writes_its_nodes_are_the_whole_patch_and_all_others_nothing[qwen2_vl]",
+    ),
+    (
+        GUIDED,
+        "return torch.where(chosen.to(ours.device), ours, theirs.to(ours.device))",
+        "return ours.expand_as(torch.where(chosen, ours, theirs))",
+        "tests/test_guided.py::test_all_positions_are_the_cell_to_the_bit_and_a_part_lies_between[gemma3]",
+    ),
+    (
+        GUIDED,
+        "argsort(descending=True, stable=True)",
+        "argsort(stable=True)",
+        "tests/test_guided.py::test_the_positions_let_through_are_those_that_hold_most_of_the_circuit",
+    ),
+    (
+        GUIDED,
+        "highest(scores, (there,), int(mask.sum()))",
+        "highest(scores, (mask.shape[1],), int(mask.sum()))",
+        "tests/test_guided.py::test_random_nodes_are_as_many_in_each_layer_and_of_each_kind_and_in_the_data",
+    ),
+    (
+        GUIDED,
+        "+ (one == self.circuit) / 2",
+        "+ (one == self.circuit)",
+        "tests/test_guided.py::test_the_repair_goes_through_the_circuit_if_random_parts_do_worse",
+    ),
+    (
+        OVERLAP,
+        "return score(patched(vlm, cell), payload",
+        "return score(vlm, payload",
+        "tests/test_guided.py::test_with_the_patch_in_place_what_it_overwrites_has_no_score",
+    ),
+    # the prediction of cells
+    (
+        FIRST_ORDER,
+        "(ours.to(theirs.device) - theirs)",
+        "ours.to(theirs.device)",
+        "tests/test_cell_prediction.py::test_the_first_order_effect_is_the_derivative_of_the_patch[text-llava]",
+    ),
+    (
+        FIRST_ORDER,
+        "slopes[destination][:, positions]",
+        "slopes[source][:, positions]",
+        "tests/test_cell_prediction.py::test_the_first_order_effect_is_the_derivative_of_the_patch[image-qwen2_vl]",
+    ),
+    (
+        PREDICTION,
+        "kept.masked_fill(ours, -torch.inf).logsumexp(-1)",
+        "kept.logsumexp(-1)",
+        "tests/test_cell_prediction.py::test_log_odds_are_those_of_the_answer_among_the_choices",
+    ),
+    (
+        PREDICTION,
+        "float(select.gains[cell].mean()))",
+        "float(sweep.test.gains[cell].mean()))",
+        "tests/test_cell_prediction.py::test_the_shortlist_is_tried_on_select_and_regret_is_against_the_sweep_s_cell_on_test",
+    ),
+    (
+        PREDICTION,
+        "layers - 1 - min(",
+        "layers - min(",
+        "tests/test_cell_prediction.py::test_a_cell_costs_the_layers_above_its_lowest_destination",
     ),
 )

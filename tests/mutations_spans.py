@@ -13,7 +13,7 @@ ENCODE = "src/diptych/models/encode.py"
 SURVEY = "src/diptych/experiments/_survey.py"
 DISCOVER = "src/diptych/experiments/discover.py"
 MEASURED = "src/diptych/experiments/_measured.py"
-SWEEP = "src/diptych/experiments/back_patching.py"
+SWEEP = "src/diptych/experiments/_sweep.py"
 
 SPAN_MUTATIONS: tuple[Mutation, ...] = (
     # layouts: names, pieces, pooled and matching spans

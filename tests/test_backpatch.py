@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from diptych.backpatch import Cell, back_patch, cells
+from diptych.backpatch import Cell, back_patch, cells, loop, noise_like, patched
 from diptych.errors import InputError
 from diptych.interventions import patch_residuals
 from diptych.items import MODALITIES, Modality
@@ -115,3 +115,57 @@ def test_a_sweep_holds_every_source_above_every_destination_once() -> None:
 def test_windows_are_odd_and_positive(window: int) -> None:
     with pytest.raises(InputError, match=f"window is {window} layers; expected an odd number"):
         Cell(0, window, 1)
+
+
+@torch.no_grad()
+def whole_rounds(vlm: VLM, call, positions: slice, cell: Cell, rounds: int) -> list[torch.Tensor]:
+    """The definition of the loop: every round is a whole run, patched from the residuals of the round before."""
+    values: dict[int, torch.Tensor] = {}
+    logits = []
+    for _ in range(rounds + 1):
+        with patch_residuals(vlm, positions, values), vlm.record_residuals() as residuals:
+            logits.append(vlm.run(call))
+        values = {destination: residuals[source] for source, destination in cell.pairs(len(vlm.layers))}
+    return logits[1:]
+
+
+@every_model
+@pytest.mark.parametrize("cell", [Cell(0, 1, 2), Cell(1, 3, 2)])
+def test_rounds_of_a_loop_equal_whole_runs_to_the_bit(family: str, kernel: str, cell: Cell) -> None:
+    vlm = tiny(family, kernel)
+    some = batch(vlm, "image")
+    call = vlm.capture(some.clean)
+
+    found = list(loop(vlm, call, some.layout.data, cell, 3))
+
+    assert all(map(torch.equal, found, whole_rounds(vlm, call, some.layout.data, cell, 3)))
+    ((_, once),) = back_patch(vlm, call, some.layout.data, [cell])
+    assert torch.equal(found[0], once) and all((found[n] - found[n + 1]).abs().max() > 1e-4 for n in (0, 1))
+
+
+@every_model
+@pytest.mark.parametrize("cell", [Cell(0, 1, 2), Cell(1, 3, 2)])
+def test_a_patched_model_runs_as_the_cell_does_to_the_bit(family: str, kernel: str, cell: Cell) -> None:
+    vlm = tiny(family, kernel)
+    some = batch(vlm, "image")
+    other = patched(vlm, cell)
+
+    found = other.run(other.capture(some.clean))
+
+    ((_, wanted),) = back_patch(vlm, vlm.capture(some.clean), some.layout.data, [cell])
+    assert torch.equal(found, wanted) and other.digest not in (vlm.digest, patched(vlm, Cell(0, 1, 1)).digest)
+    assert (found - vlm.run(vlm.capture(some.clean))).abs().max() > 1e-4
+
+
+def test_noise_has_the_norm_of_what_it_stands_for_and_a_seed_per_prompt() -> None:
+    residual = torch.randn(3, 5, 16, generator=torch.Generator().manual_seed(0)) * torch.arange(1, 6)[:, None]
+
+    noise = noise_like(residual, [4, 7, 4])
+
+    torch.testing.assert_close(noise.norm(dim=-1), residual.norm(dim=-1))
+    directions = noise / noise.norm(dim=-1, keepdim=True)
+    torch.testing.assert_close(directions[0], directions[2])
+    assert (directions[0] - directions[1]).abs().max() > 0.1
+    assert torch.equal(noise[1:2], noise_like(residual[1:2], [7]))
+    cosines = torch.cosine_similarity(noise_like(torch.ones(1, 400, 64), [0]), torch.ones(1, 400, 64), dim=-1)
+    assert abs(float(cosines.mean())) < 0.02

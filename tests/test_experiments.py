@@ -10,14 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from diptych.backpatch import Cell
 from diptych.errors import InputError
 from diptych.experiments import DEMO
 from diptych.experiments._measured import Measured, random_scores
 from diptych.experiments._panels import Panel
 from diptych.experiments._survey import FoldScores
+from diptych.experiments._sweep import HELD_OUT, IN_SAMPLE
 from diptych.experiments.accuracy import accuracy_row
-from diptych.experiments.back_patching import _Outcomes, _rows, _Sweep
 from diptych.grid import Grid
 from diptych.items import Item, Task
 from diptych.layout import Layout
@@ -163,30 +162,12 @@ def test_segments_share_all_of_the_score_and_the_prefix_has_none(results: dict[s
 def test_the_cell_reported_on_test_is_the_best_on_select(results: dict[str, Result]) -> None:
     rows = {(row["panel"], row["cell"]): row for row in results["back_patching"].rows}
     for panel in ("text", "image"):
-        chosen, sample = rows[panel, "chosen on select"], rows[panel, "best on test (in-sample)"]
+        chosen, sample = rows[panel, HELD_OUT], rows[panel, IN_SAMPLE]
         assert float(chosen["gain on select"] or 0) >= float(sample["gain on select"] or 0)
         assert float(sample["gain"] or 0) >= float(chosen["gain"] or 0)
         assert float(chosen["gain"] or 0) == pytest.approx(
             float(chosen["patched"] or 0) - float(chosen["accuracy"] or 0)
         )
-
-
-def outcomes(gains: list[list[int]]) -> _Outcomes:
-    """Two cells on four prompts that are all wrong when unpatched."""
-    every = [Cell(0, 1, 1), Cell(0, 1, 2)]
-    return _Outcomes(every, np.zeros(4), np.array(gains, float), ["a", "b", "c", "d"])
-
-
-def test_the_cell_is_chosen_where_it_is_not_reported() -> None:
-    sweep = _Sweep(
-        "image", select=outcomes([[1, 1, 0, 0], [0, 0, 0, 1]]), test=outcomes([[0, 0, 0, 1], [1, 1, 1, 0]]), seed=0
-    )
-    rows = {(row["panel"], row["cell"]): row for row in _rows({"text": sweep, "image": sweep})}
-
-    chosen, sample = rows["image", "chosen on select"], rows["image", "best on test (in-sample)"]
-
-    assert (chosen["source"], chosen["gain on select"], chosen["gain"]) == (1, 0.5, 0.25)
-    assert (sample["source"], sample["gain on select"], sample["gain"]) == (2, 0.25, 0.75)
 
 
 def test_results_do_not_depend_on_batch_size(folder: Path, tmp_path: Path) -> None:
@@ -249,17 +230,28 @@ def test_a_panel_that_a_task_lacks_is_refused(folder: Path, tmp_path: Path) -> N
 def test_a_task_of_one_panel_runs_where_that_is_enough_and_is_refused_elsewhere(
     missing: str, other: Any, folder: Path, tmp_path: Path
 ) -> None:
-    full = counting(per_split=36)
-    half = Task("half", 1, tuple(replace(item, **{missing: None}) for item in full.items), full.answers)  # type: ignore[arg-type]
-    run = open_run(folder, tmp_path, half)
+    run = open_run(folder, tmp_path, half_of(missing))
 
     assert f"from {other}" in run.get("accuracy").summary
     assert run.get("discover", modality=other).rows
-    for name in ("overlap", "back_patching"):
+    for name in ("overlap", "back_patching") if missing == "image" else ("overlap",):
         with pytest.raises(
             InputError, match=f"Task 'half' has no {missing} panel in split '.*'. Use a task that has one"
         ):
             run.get(name)
+
+
+def half_of(missing: str) -> Task:
+    """The counting task without one panel."""
+    full = counting(per_split=36)
+    return Task("half", 1, tuple(replace(item, **{missing: None}) for item in full.items), full.answers)  # type: ignore[arg-type]
+
+
+def test_pictures_alone_are_back_patched_without_a_text_control(folder: Path, tmp_path: Path) -> None:
+    result = open_run(folder, tmp_path, half_of("text")).get("back_patching", windows=(1,))
+
+    assert {row["panel"] for row in result.rows} == {"image"} and not any("gap" in row for row in result.rows)
+    assert any("no text panel: there is no text control" in note for note in result.notes)
 
 
 METHODS = {

@@ -43,12 +43,15 @@ METHODS = {
     "deployed",
     "depth",
     "faithfulness",
+    "first_order",
+    "gap",
     "interventions",
     "lens",
     "paper_compat",
     "planted",
     "similarity",
     "swap",
+    "written",
 }
 ONLY_VALUES = {"compare", "depth", "swap"}  # methods that compare circuits without a model
 

@@ -17,7 +17,7 @@ from diptych.attribution.ap import ap
 from diptych.backpatch import back_patch, cells
 from diptych.errors import InputError
 from diptych.experiments._survey import FoldScores, Survey, clusters
-from diptych.experiments.back_patching import sweep
+from diptych.experiments._sweep import sweep
 from diptych.grid import Grid
 from diptych.interventions import run_circuits
 from diptych.items import Contrast, Drawing, Item, Task

@@ -21,7 +21,8 @@ CASES: dict[str, dict[str, Any]] = {
     "accuracy": {},
     "discover": {"method": "ap", "folds": 2},
     "faithfulness_curve": {"sizes": (0.1, 1.0), "random_circuits": 1, "discovery": {"method": "ap", "folds": 2}},
-    "back_patching": {"windows": (1,)},
+    "back_patching": {"windows": (1,), "noise": 1, "rounds": 1},
+    "cell_prediction": {"windows": (1,)},
 }
 
 

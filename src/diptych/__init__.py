@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from diptych.errors import DiptychError
     from diptych.exchange import mib_graph, reference_scores, table
     from diptych.experiments._discovered import discovered
+    from diptych.gap import gap_closed
     from diptych.grid import Circuit, Grid, Scores
     from diptych.interventions import ablate_outside, run_circuits
     from diptych.items import Contrast, Drawing, ImageFile, Item, Task
@@ -60,6 +61,7 @@ _HOMES = {
     "errors": ("DiptychError",),
     "exchange": ("mib_graph", "reference_scores", "table"),
     "experiments._discovered": ("discovered",),
+    "gap": ("gap_closed",),
     "grid": ("Circuit", "Grid", "Scores"),
     "interventions": ("ablate_outside", "run_circuits"),
     "items": ("Contrast", "Drawing", "ImageFile", "Item", "Task"),
@@ -134,6 +136,7 @@ __all__ = [
     "encode_item",
     "exact",
     "find",
+    "gap_closed",
     "load",
     "logit_lens",
     "make_task",

@@ -1,16 +1,21 @@
 """Back-patching: late representations of the data re-injected into early layers (methods §10)."""
 
+import hashlib
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from diptych.errors import InputError
 from diptych.interventions import overwrite, patch_residuals
 from diptych.models.calls import DecoderCall
+from diptych.models.preview import Preview, at
+from diptych.models.resume import stream, with_stream
 from diptych.models.vlm import VLM
 
 
@@ -77,6 +82,59 @@ def back_patch(
             yield from zip(chunk, logits.unflatten(0, (len(chunk), call.batch)), strict=True)
 
 
+@torch.no_grad()
+def loop(
+    vlm: VLM, call: DecoderCall, positions: slice, cell: Cell, rounds: int
+) -> Iterator[Float[Tensor, "batch vocab"]]:
+    """Last-position logits of each round under one cell: the first patches from the plain run, others from the round before."""
+    with vlm.record_residuals() as own:
+        vlm.run(call)
+    donors = own
+    for _ in range(rounds):
+        # recorded behind the patches: what a layer was overwritten with is what the next round takes from it
+        with _patched(vlm, positions, [cell], own, donors), vlm.record_residuals() as residuals:
+            logits = vlm.run(call)
+        yield logits
+        donors = residuals
+
+
+def noise_like(
+    residual: Float[Tensor, "batch pos d_model"], seeds: Sequence[int]
+) -> Float[Tensor, "batch pos d_model"]:
+    """Random directions with the norm that the residual has at each position, from one seed per prompt."""
+    shape = residual.shape[1:]
+    drawn = torch.stack([torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds])
+    length = residual.float().norm(dim=-1, keepdim=True)
+    return (drawn / drawn.norm(dim=-1, keepdim=True)).to(length.device).mul(length).to(residual.dtype)
+
+
+def patched(vlm: VLM, cell: Cell) -> VLM:
+    """The model with its data positions back-patched in every run on a picture: to attribute, or to ablate, with the patch.
+
+    Equal to `back_patch` on the image panel. What is patched is a constant to gradients: nodes count in the second pass
+    alone. Weights are shared with `vlm`.
+    """
+    preview = Preview(vlm, VLM.record_residuals)
+    digest = hashlib.sha256(f"{vlm.digest} {cell}".encode()).hexdigest()[:12]
+    copy = preview.copy(f"{vlm.name} (back-patched)", digest)
+    for source, destination in cell.pairs(len(vlm.layers)):
+        copy.layers[destination].register_forward_hook(_Write(preview, source).write)
+    return copy
+
+
+@dataclass(eq=False)
+class _Write:
+    """Overwrites a layer's output at data positions by what the preview saw of another layer."""
+
+    preview: Preview
+    source: int
+
+    def write(self, module: nn.Module, args: Any, output: Any) -> Any:
+        if self.preview.seen is None:
+            return output
+        return with_stream(output, at(self.preview.places, self.preview.seen[self.source], stream(output)))
+
+
 def _run_chunk(
     vlm: VLM,
     call: DecoderCall,
@@ -85,7 +143,16 @@ def _run_chunk(
     own: Sequence[Tensor],
     donors: Sequence[Tensor],
 ) -> Tensor:
-    """One run for cells that overwrite the same layers: resume just above the lowest of them."""
+    """One run for cells that overwrite the same layers."""
+    with _patched(vlm, positions, chunk, own, donors):
+        return vlm.run(call.repeat(len(chunk)))
+
+
+@contextmanager
+def _patched(
+    vlm: VLM, positions: slice, chunk: Sequence[Cell], own: Sequence[Tensor], donors: Sequence[Tensor]
+) -> Iterator[None]:
+    """While open, a run of the prompts under cells that overwrite the same layers starts just above the lowest of them."""
     pairs = [cell.pairs(len(vlm.layers)) for cell in chunk]
     values = {
         destination: torch.cat([donors[source].to(own[destination].device) for source in column])
@@ -96,4 +163,4 @@ def _run_chunk(
     first = min(values)
     residual = overwrite(own[first].repeat(len(chunk), 1, 1), positions, values.pop(first))
     with vlm.resume(first + 1, residual), patch_residuals(vlm, positions, values):
-        return vlm.run(call.repeat(len(chunk)))
+        yield

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from diptych.backpatch import Cell, back_patch
+from diptych.backpatch import Cell, back_patch, loop
 from diptych.interventions import patch_residuals
 from diptych.metrics import correct
 from diptych.models.calls import DecoderCall
@@ -70,14 +70,11 @@ def _cell(case: Any) -> Cell:
 def _looped(golden: Golden, name: str) -> Tensor:
     """Each round patches from the round before; the first one is not patched."""
     panel, _, source, destination, _ = name.split(".")
-    source, destination = (int(part.removeprefix("src").removeprefix("dst")) for part in (source, destination))
-    vlm = golden.vlm
-    call, values, rounds = vlm.capture(golden.batch(panel).clean), {}, []
-    for _ in range(len(golden.tensors("backpatching")[name])):
-        with patch_residuals(vlm, golden.layout(panel).data, values), vlm.record_residuals() as residuals:
-            rounds.append(_centred(vlm.run(call)))
-        values = {destination: residuals[source]}
-    return torch.stack(rounds)
+    cell = Cell(int(destination.removeprefix("dst")), 1, int(source.removeprefix("src")))
+    call = golden.vlm.capture(golden.batch(panel).clean)
+    rounds = len(golden.tensors("backpatching")[name]) - 1
+    found = loop(golden.vlm, call, golden.layout(panel).data, cell, rounds)
+    return torch.stack([_centred(logits) for logits in (golden.vlm.run(call), *found)])
 
 
 def _centred(logits: Tensor) -> Tensor:

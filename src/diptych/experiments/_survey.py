@@ -55,15 +55,37 @@ class Survey:
             "answers share their first token": lambda c: tokens[c.clean.answer] == tokens[c.counterfactual.answer],
             RARER: lambda c: self._shapes[modality][c.clean.id] not in alignment.shapes,
         }
+        everything, dropped = self._drawn(modality, split, seed)
+        return self._select(modality, split, everything, reasons, dropped, seed, positions)
+
+    def items(self, modality: Modality, split: Split, positions: Positions | None = None) -> "Selection[Item]":
+        """All items that have the panel, answered correctly or not; or those whose prompts a grid at `positions` is of."""
+        everything = [item for item in self.run.task.split(split) if item.has(modality)]
+        if positions is None:
+            return self._select(modality, split, everything, {}, {}, 0, "span")
+        alignment = self._alignment(modality, positions)
+        reasons = {RARER: lambda item: self._shapes[modality][item.id] not in alignment.shapes}
+        return self._select(modality, split, everything, reasons, {}, 0, positions)
+
+    def donors(self, modality: Modality, split: Split, *, seed: int) -> "Selection[Contrast]":
+        """All items that have the panel and a counterfactual of their layout, answered correctly or not."""
+        everything, dropped = self._drawn(modality, split, seed)
+        return self._select(modality, split, everything, {}, dropped, seed, "span")
+
+    def _drawn(self, modality: Modality, split: Split, seed: int) -> tuple[list[Contrast], dict[str, int]]:
+        """Each item with a counterfactual of its layout, and how many have none."""
         everything = self.run.task.contrasts(modality, split, seed, self._alike)
         alone = sum(item.has(modality) for item in self.run.task.split(split)) - len(everything)
         dropped = {"no counterfactual of its layout": alone} if alone else {}
-        return self._select(modality, split, everything, reasons, dropped, seed, positions)
+        return everything, dropped
 
-    def items(self, modality: Modality, split: Split) -> "Selection[Item]":
-        """All items that have the panel, answered correctly or not."""
-        everything = [item for item in self.run.task.split(split) if item.has(modality)]
-        return self._select(modality, split, everything, {}, {}, 0, "span")
+    def panels(self) -> list[Modality]:
+        """Those that the task has in every split."""
+        return [m for m in MODALITIES if all(f"{m}.{split}.forms" in self.grids for split in SPLITS)]
+
+    def right(self, modality: Modality, split: Split) -> dict[str, float]:
+        """1 or 0 by item: whether it is answered correctly."""
+        return {name: float(right) for name, right in self._by_id(modality, split, "correct").items()}
 
     def _alike(self, item: Item, other: Item) -> bool:
         """Whether the prompts of two items have one shape in every panel that the first has."""

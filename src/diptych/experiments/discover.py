@@ -62,7 +62,7 @@ def discover(
         layout=chosen.layout,
     )
     found = list(run.map(Halving(work, pooled), chosen.units(run.batch_size, folds=folds)))
-    grids = _by_fold([values for _, values in found], folds)
+    grids = by_fold([values for _, values in found], folds)
     model = str(survey.conditions["model_digest"])
     scores = FoldScores.stored(grids, chosen.layout, model).mean()
     completeness, steps = (torch.cat([values[k] for _, values in found]).numpy() for k in ("completeness", "steps"))
@@ -163,7 +163,7 @@ def attribute(method: str, vlm: VLM, batch: Batch, arguments: Options) -> Attrib
     return found
 
 
-def _by_fold(units: list[dict[str, Tensor]], folds: int) -> dict[str, Tensor]:
+def by_fold(units: list[dict[str, Tensor]], folds: int) -> dict[str, Tensor]:
     """Stack the mean scores of each fold, [fold, layer, pos, node]; a fold without contrasts scores 0."""
     prompts = torch.zeros(folds, dtype=torch.int64)
     totals = {kind: torch.zeros(folds, *units[0][kind].shape) for kind in ("heads", "neurons")}

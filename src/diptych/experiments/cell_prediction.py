@@ -1,0 +1,176 @@
+"""Cell prediction: the best back-patching cell from one backward pass, against the sweep. What it costs, what it misses."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.stats import spearmanr
+from torch import Tensor
+
+from diptych.backpatch import Cell
+from diptych.experiments._halving import Along, Halving
+from diptych.experiments._parameters import Count, Seed, Windows
+from diptych.experiments._survey import Survey
+from diptych.experiments._sweep import Array, Outcomes, Sweep, stored_sweep
+from diptych.experiments._text import fixed, interval
+from diptych.first_order import first_order
+from diptych.items import Item
+from diptych.models.encode import AnswerTokens, collate, encode_item
+from diptych.models.vlm import VLM
+from diptych.result import Bars, Heatmap, Row, Series, numbers
+from diptych.run import Finding, Run
+from diptych.statistics import cluster_bootstrap
+
+VERSION = 1
+USES = ("accuracy", "back_patching")
+BACKWARD = 1.0
+"""Forwards that a backward pass to activations costs, parameters frozen (methods §15)."""
+
+
+def cell_prediction(run: Run, *, windows: Windows = (1, 3, 5), shortlist: Count = 5, seed: Seed = 0) -> Finding:
+    """The image cell that first-order effects on *select* prefer, and the best of a `shortlist` of them tried on *select*.
+
+    Reported on *test* beside the cell that the whole sweep chose on *select*: gain, regret in accuracy (paired), and cost
+    in forwards per prompt of *select*.
+    """
+    survey = Survey.of(run)
+    sweep = stored_sweep(run, run.get("back_patching", windows=windows, seed=seed), "image")
+    chosen = survey.items("image", "select")
+    work = partial(predict, cells=sweep.select.cells, answers=survey.answers)
+    found = [
+        values for _, values in run.map(Halving(work, Along(-1)), chosen.units(run.batch_size), name="first order")
+    ]
+    effects: Array = torch.cat([one["effects"] for one in found], -1).double().mean(1).numpy()
+    layers = int(found[0]["layers"][0])
+    rows = _rows(sweep, effects, shortlist, layers)
+    agreement = float(spearmanr(effects, sweep.select.gains.mean(1)).statistic)
+    return Finding(
+        summary=_summary(run.task.name, rows, shortlist),
+        rows=rows,
+        conditions=survey.conditions
+        | chosen.conditions()
+        | {
+            "n test": sweep.test.base.size,
+            "windows": ", ".join(map(str, windows)),
+            "shortlist": shortlist,
+            "seed": seed,
+        }
+        | {"rank correlation with measured gains on select": agreement}
+        | {"interval": "95% cluster bootstrap, 2000 draws"},
+        figures=[_bars(rows), _map(sweep.select.cells, effects, layers)],
+        notes=[
+            f"Over {len(effects)} cells, predicted effects and measured gains on select have a rank correlation of "
+            f"{fixed(agreement)}.",
+            "Predicted: the first-order change of the log-odds of the answer among all answers. A backward pass counts as "
+            "one forward; of a cell, only the layers above the lowest destination count.",
+            "Regret: accuracy on test with the cell that the sweep chose on select, minus that with this one.",
+        ],
+    )
+
+
+def predict(
+    vlm: VLM, payload: tuple[int, list[Item]], *, cells: Sequence[Cell], answers: AnswerTokens
+) -> dict[str, Tensor]:
+    """First-order effect of each cell on each prompt's log-odds of its answer [cell, n], and the number of layers [n]."""
+    _, items = payload
+    prompts = [encode_item(vlm, item, "image") for item in items]
+    call = vlm.capture(collate(prompts))
+    odds = partial(log_odds, answers=answers.of(items), choices=answers.choices)
+    effects = first_order(vlm, call, prompts[0].layout.data, cells, odds)
+    return {"effects": effects, "layers": torch.full((len(items),), len(vlm.layers))}
+
+
+def log_odds(logits: Tensor, *, answers: Tensor, choices: Tensor) -> Tensor:
+    """log p/(1 − p) of each prompt's answer among the choices [batch]."""
+    kept, answers = logits[:, choices.to(logits.device)], answers.to(logits.device)
+    ours = choices.to(logits.device) == answers[:, None]
+    return kept.masked_fill(~ours, -torch.inf).logsumexp(-1) - kept.masked_fill(ours, -torch.inf).logsumexp(-1)
+
+
+def cost(cells: Sequence[Cell], layers: int) -> float:
+    """Forwards of running these cells on a prompt: the share of layers above the lowest destination of each."""
+    return sum(layers - 1 - min(destination for _, destination in cell.pairs(layers)) for cell in cells) / layers
+
+
+@dataclass(frozen=True)
+class _Way:
+    """A way to choose a cell: what it is called, its choice, and its cost in forwards per prompt of select."""
+
+    name: str
+    cell: int
+    forwards: float
+
+
+def _rows(sweep: Sweep, effects: Array, shortlist: int, layers: int) -> list[Row]:
+    select: Outcomes = sweep.select
+    best = np.argsort(-effects, kind="stable")[:shortlist].tolist()
+    tried = max(best, key=lambda cell: float(select.gains[cell].mean()))
+    several = cost([select.cells[cell] for cell in best], layers)
+    ways = (
+        _Way("sweep of all cells", select.best(), 1 + cost(select.cells, layers)),
+        _Way("first order", best[0], 1 + BACKWARD),
+        _Way(f"best of {shortlist} by first order", tried, 1 + BACKWARD + several),
+    )
+    rows = [_row(sweep, way, sweep.test.patched[select.best()]) for way in ways]
+    random = float(sweep.test.gains.mean())
+    return [*rows, {"way": "mean of all cells", "gain": random, "regret": float(str(rows[0]["gain"])) - random}]
+
+
+def _row(sweep: Sweep, way: _Way, reference: Array) -> Row:
+    where, test = sweep.test.cells[way.cell], sweep.test
+    gain = cluster_bootstrap(test.gains[way.cell], test.clusters, seed=sweep.seed)
+    regret = cluster_bootstrap(reference - test.patched[way.cell], test.clusters, seed=sweep.seed)
+    place: dict[str, Any] = {name: getattr(where, name) for name in ("source", "destination", "window")}
+    return (
+        {"way": way.name, **place, "gain": gain.value, "low": gain.low, "high": gain.high}
+        | {"regret": regret.value, "regret, low": regret.low, "regret, high": regret.high}
+        | {"gain on select": float(sweep.select.gains[way.cell].mean()), "forwards": way.forwards, "n": gain.n}
+    )
+
+
+def _summary(task: str, rows: Sequence[Row], shortlist: int) -> str:
+    whole, first, several = rows[:3]
+    said = (
+        f"{fixed(row['regret'], 1, factor=100)} points for {fixed(row['forwards'], 1)} forwards ({name})"
+        for row, name in ((first, "first order alone"), (several, f"best of {shortlist}"))
+    )
+    return (
+        f"On {task} the sweep's cell gains {fixed(whole['gain'], 1, factor=100, sign='+')} points "
+        f"{interval(whole, 1, factor=100, sign='+')} on test for {fixed(whole['forwards'], 1)} forwards per prompt; the "
+        f"regret of predicting it is {' and '.join(said)}."
+    )
+
+
+def _bars(rows: Sequence[Row]) -> Bars:
+    measured = rows[:3]
+    columns = ([value and 100 * value for value in numbers(measured, name)] for name in ("gain", "low", "high"))
+    return Bars(
+        title="A predicted cell against the sweep's",
+        caption="Change of image accuracy on test in points, with 95% intervals; forwards per prompt of select.",
+        x_title="how the cell is chosen",
+        y_title="points",
+        categories=[f"{row['way']} ({fixed(row['forwards'], 1)} forwards)" for row in measured],
+        series=[Series("gain", *columns)],
+        levels=[(100 * float(str(rows[3]["gain"])), "mean of all cells")],
+    )
+
+
+def _map(cells: Sequence[Cell], effects: Array, layers: int) -> Heatmap:
+    """Predicted effects of cells of one layer."""
+    known = {
+        (cell.destination, cell.source): float(e) for cell, e in zip(cells, effects, strict=True) if cell.window == 1
+    }
+    names = [str(layer) for layer in range(layers)]
+    return Heatmap(
+        title="First-order effect of back-patching, window 1",
+        caption="Predicted change of the answer's log-odds on select, by the layer patched from and into.",
+        x_title="source layer",
+        y_title="destination layer",
+        value_title="log-odds",
+        x=names,
+        y=names,
+        values=[[known.get((destination, source)) for source in range(layers)] for destination in range(layers)],
+    )

@@ -1,0 +1,82 @@
+"""First-order effects of back-patching cells, and the cell that they choose (methods §10)."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+
+from diptych.backpatch import Cell, back_patch, cells
+from diptych.experiments._sweep import Outcomes, Sweep
+from diptych.experiments.cell_prediction import _rows, cost, log_odds
+from diptych.first_order import first_order
+from diptych.items import MODALITIES, Modality
+from prompts import batch
+from test_attribution import double
+from tiny import FAMILIES, tiny
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("modality", MODALITIES)
+def test_the_first_order_effect_is_the_derivative_of_the_patch(family: str, modality: Modality) -> None:
+    vlm = double(family)
+    some = batch(vlm, modality, 2)
+    call, data = vlm.capture(some.clean), some.layout.data
+    metric = partial(log_odds, answers=some.answers, choices=torch.arange(10, 60))
+    with torch.no_grad(), vlm.record_residuals() as own:
+        vlm.run(call)
+
+    def moved(cell: Cell, step: float) -> torch.Tensor:
+        sources = list(own)
+        sources[cell.source] = torch.lerp(own[cell.destination], own[cell.source], step)
+        return metric(next(back_patch(vlm, call, data, [cell], sources=sources))[1])
+
+    effects = first_order(vlm, call, data, cells(4, (1,)), metric)
+
+    assert float(effects.abs().max()) > 0.05
+    for cell, effect in zip(cells(4, (1,)), effects, strict=True):
+        slope = (moved(cell, 3e-3) - moved(cell, -3e-3)) / 6e-3
+        torch.testing.assert_close(effect.double(), slope.double(), atol=5e-3, rtol=2e-2)
+
+
+def test_the_effect_of_a_window_is_the_sum_over_its_pairs_and_of_the_layer_itself_nothing() -> None:
+    vlm = tiny("qwen2_vl")
+    some = batch(vlm, "image", 2)
+    metric = partial(log_odds, answers=some.answers, choices=torch.arange(10, 60))
+    asked = [Cell(1, 3, 2), Cell(0, 1, 1), Cell(1, 1, 2), Cell(2, 1, 3), Cell(1, 1, 1)]
+
+    window, *pairs, itself = first_order(vlm, vlm.capture(some.clean), some.layout.data, asked, metric)
+
+    torch.testing.assert_close(window, sum(pairs), atol=1e-5, rtol=1e-4)
+    assert float(itself.abs().max()) == 0 < float(window.abs().min())
+
+
+def test_log_odds_are_those_of_the_answer_among_the_choices() -> None:
+    logits = torch.tensor([[1.0, 2.0, 5.0, 0.5], [0.0, 1.0, 9.0, 3.0]])
+    choices, answers = torch.tensor([0, 1, 3]), torch.tensor([1, 3])
+
+    found = log_odds(logits, answers=answers, choices=choices)
+
+    p = logits[:, choices].softmax(-1)[[0, 1], [1, 2]]
+    torch.testing.assert_close(found, torch.log(p / (1 - p)))
+
+
+def test_a_cell_costs_the_layers_above_its_lowest_destination() -> None:
+    assert cost([Cell(0, 1, 3), Cell(2, 1, 3), Cell(1, 3, 2)], 4) == pytest.approx((3 + 1 + 3) / 4)
+
+
+def test_the_shortlist_is_tried_on_select_and_regret_is_against_the_sweep_s_cell_on_test() -> None:
+    places = [(1, 0, 1), (2, 0, 1), (2, 1, 1)]
+
+    def outcomes(gains: list[list[int]]) -> Outcomes:
+        return Outcomes(places, np.zeros(4), np.array(gains, float), list("abcd"))
+
+    select = outcomes([[1, 1, 1, 0], [1, 1, 0, 0], [0, 0, 0, 0]])
+    test = outcomes([[1, 1, 1, 1], [1, 1, 0, 0], [1, 1, 1, 0]])
+    rows = _rows(Sweep("image", select, test, 0), np.array([0.1, 0.2, 0.9]), 2, 3)
+
+    assert [(row["source"], row["destination"]) for row in rows[:3]] == [(1, 0), (2, 1), (2, 0)]
+    assert [row["regret"] for row in rows[:3]] == [0.0, 0.25, 0.5]
+    assert [row["forwards"] for row in rows[:3]] == pytest.approx([1 + (2 + 2 + 1) / 3, 2.0, 2 + (1 + 2) / 3])
+    assert rows[3]["gain"] == pytest.approx((1 + 0.5 + 0.75) / 3)
+    assert rows[3]["regret"] == pytest.approx(1 - (1 + 0.5 + 0.75) / 3)
