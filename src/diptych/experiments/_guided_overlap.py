@@ -10,17 +10,20 @@ from torch import Tensor
 
 from diptych.backpatch import Cell, patched
 from diptych.compare import SEGMENTS, overlaps
+from diptych.experiments._comparison import held_folds, reweight
 from diptych.experiments._halving import Halving
+from diptych.experiments._panels import Panel
 from diptych.experiments._parameters import Options
 from diptych.experiments._survey import FoldScores, Survey
 from diptych.experiments._sweep import Array
 from diptych.experiments.discover import by_fold, pooled, score
-from diptych.experiments.overlap import Panel, resample
 from diptych.grid import KINDS
 from diptych.items import Contrast
 from diptych.models.vlm import VLM
+from diptych.paper_compat import PaperCompat
 from diptych.result import Bars, Row, Series, numbers
 from diptych.run import Run
+from diptych.statistics import student
 
 
 def score_patched(vlm: VLM, payload: tuple[int, list[Contrast]], *, cell: Cell, **asked: Any) -> dict[str, Tensor]:
@@ -37,30 +40,28 @@ def compare(
     text, image = panels
     after = _rediscovered(run, survey, image, cell, discovery)
     seed = int(discovery["seed"])
-    before_draws, after_draws = (_by_segment(resample((text, other), resamples, seed)) for other in (image, after))
+    held = held_folds(panels)
+    before_draws, after_draws = (
+        _by_segment(reweight(text, other, held, resamples, seed, PaperCompat())) for other in (image, after)
+    )
     whole = [np.array([[one.niou for one in overlaps(text.circuit(), other.circuit())]]) for other in (image, after)]
     before_value, after_value = (_by_segment(values)[0] for values in whole)
     rows: list[Row] = []
     for place, segment in enumerate(SEGMENTS):
         change = after_draws[:, place] - before_draws[:, place]
-        low, high = _interval(change)
+        difference = float(after_value[place] - before_value[place])
+        low, high = student(difference, change, len(held))
         value: Row = {
             "panel": "text and image",
             "cell": f"overlap in {segment}",
             "nIoU before": float(before_value[place]),
             "nIoU after": float(after_value[place]),
-            "change": float(after_value[place] - before_value[place]),
+            "change": difference,
             "change, low": low,
             "change, high": high,
         }
         rows.append(value)
     return rows
-
-
-def _interval(draws: Array) -> tuple[float, float]:
-    defined = draws[np.isfinite(draws)]
-    low, high = np.quantile(defined, (0.025, 0.975)) if defined.size else (np.nan, np.nan)
-    return float(low), float(high)
 
 
 def _by_segment(niou: Array) -> Array:

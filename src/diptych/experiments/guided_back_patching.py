@@ -10,11 +10,11 @@ from diptych.experiments._guided import PARTS, Judged, guided
 from diptych.experiments._guided_overlap import bars, compare
 from diptych.experiments._halving import Along, Halving
 from diptych.experiments._measured import helpful_first
+from diptych.experiments._panels import Panel
 from diptych.experiments._parameters import Count, Options, Positions, Seed, Share, Windows
 from diptych.experiments._survey import FoldScores, Survey, clusters
 from diptych.experiments._sweep import Array, gain_row, stored_sweep
 from diptych.experiments._text import fixed
-from diptych.experiments.overlap import Panel
 from diptych.items import Modality
 from diptych.result import Bars, Number, Row, Series
 from diptych.run import Finding, Run
@@ -68,7 +68,10 @@ def guided_back_patching(
         | {"cell chosen on": "select", "share of data positions": share, "draws": draws, "seed": seed}
         | {f"size of the {panel.modality} circuit": panel.size for panel in panels}
         | {"data positions that hold the circuit": float(found["held"].double().mean()), "positions": positions}
-        | {"interval": "95% cluster bootstrap, 2000 draws; of overlaps over folds, " + f"{resamples} draws"},
+        | {
+            "interval": "95% cluster bootstrap, 2000 draws; of overlaps 95% Student, "
+            + f"{resamples} random weights of folds"
+        },
         figures=[_bars(judged), *bars(compared)],
         notes=[
             _paragraph(judged, compared),
