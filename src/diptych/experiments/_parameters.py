@@ -6,6 +6,8 @@ from annotated_types import Ge, Gt, Le, MinLen, MultipleOf
 from pydantic import FiniteFloat
 
 from diptych.alignment import Positions as Positions
+from diptych.cuts import LayerSets
+from diptych.items import Modality
 
 MetricName = Literal["logit_diff", "logit", "probability", "indirect_effect"]
 Reduction = Literal["l1", "abs", "signed"]
@@ -20,3 +22,6 @@ Sizes = Annotated[tuple[Share, ...], MinLen(1)]
 Windows = Annotated[tuple[Annotated[int, Ge(1)], ...], MinLen(1)]
 Names = Annotated[tuple[str, ...], MinLen(1)]
 Options = dict[str, Any]
+Panels = Annotated[tuple[Modality, ...], MinLen(1)]
+CutNames = Annotated[tuple[str, ...], MinLen(1)]
+Kinds = Annotated[tuple[LayerSets, ...], MinLen(1)]

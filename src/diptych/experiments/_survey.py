@@ -72,6 +72,18 @@ class Survey:
         everything, dropped = self._drawn(modality, split, seed)
         return self._select(modality, split, everything, {}, dropped, seed, "span")
 
+    def pairs(self, modality: Modality, split: Split, *, seed: int) -> "Selection[Contrast]":
+        """Contrasts of which both prompts are answered correctly: the counterfactual can be a donor."""
+        found, right = self.contrasts(modality, split, seed=seed, positions="span"), self.right(modality, split)
+        reasons = {"other prompt answered wrongly": lambda c: not right[c.counterfactual.id]}
+        return self._select(modality, split, found.used, reasons, found.dropped, seed, "span")
+
+    def answered(self, modality: Modality, split: Split) -> "Selection[Item]":
+        """Items that are answered correctly in this panel."""
+        everything, right = self.items(modality, split).used, self.right(modality, split)
+        reasons = {"answered wrongly": lambda item: not right[item.id]}
+        return self._select(modality, split, everything, reasons, {}, 0, "span")
+
     def _drawn(self, modality: Modality, split: Split, seed: int) -> tuple[list[Contrast], dict[str, int]]:
         """Each item with a counterfactual of its layout, and how many have none."""
         everything = self.run.task.contrasts(modality, split, seed, self._alike)

@@ -55,8 +55,7 @@ def resumed(layers: nn.ModuleList, start: int, residual: Tensor, forms: Forms) -
 
 def _below(own: Callable[..., Any], index: int, is_last: bool, residual: Tensor, forms: Forms) -> Callable[..., Any]:
     def forward(*args: Any, **kwargs: Any) -> Any:
-        beside = [argument for argument in (*args, *kwargs.values()) if argument is not _own_stream(args, kwargs)]
-        if index in forms and not any(_holds_state(argument, residual) for argument in beside):
+        if index in forms and not given_state(args, kwargs):
             rest = forms[index]
             return residual if rest is None else (residual, *rest)
         output = own(*args, **kwargs)
@@ -66,13 +65,15 @@ def _below(own: Callable[..., Any], index: int, is_last: bool, residual: Tensor,
     return forward
 
 
-def _own_stream(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    return args[0] if args else kwargs["hidden_states"]
+def given_state(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether a layer is given what layers below it did, beside its stream: a container to fill, or a second stream."""
+    own = args[0] if args else kwargs["hidden_states"]
+    return any(_holds_state(argument, own) for argument in (*args, *kwargs.values()) if argument is not own)
 
 
-def _holds_state(argument: Any, residual: Tensor) -> bool:
-    """Whether an argument may carry what layers below did: a container to fill, or another stream [batch, pos, ..., d_model]."""
+def _holds_state(argument: Any, own: Tensor) -> bool:
+    """Whether an argument is a container that may be filled, or another stream [batch, pos, ..., d_model]."""
     if isinstance(argument, Tensor):
         sides = (*argument.shape[:2], argument.shape[-1]) if argument.ndim > 2 else ()
-        return sides == (*residual.shape[:2], residual.shape[-1])
+        return sides == (*own.shape[:2], own.shape[-1])
     return isinstance(argument, MutableMapping | MutableSequence)

@@ -26,7 +26,7 @@ from diptych.models.entry import (
 from diptych.models.experts import plugged
 from diptych.models.hooks import hooks
 from diptych.models.knockout import Edit as Edit
-from diptych.models.knockout import blind, block, require_edges
+from diptych.models.knockout import cut
 from diptych.models.pixels import Pixels
 from diptych.models.readable import require_embeddings, require_eval, require_readable
 from diptych.models.recording import Recording
@@ -230,22 +230,22 @@ class VLM:
             yield
 
     @contextmanager
-    def knockout(self, rows: slice, columns: slice, layers: Sequence[int]) -> Iterator[None]:
+    def knockout(
+        self, rows: slice, columns: slice, layers: Sequence[int], heads: Mapping[int, Sequence[int]] | None = None
+    ) -> Iterator[None]:
         """While open, positions in `rows` cannot attend to positions in `columns` in the given layers.
 
-        Raises `UnsupportedModel` for a layer that moves information by other ways than attention between positions.
+        `heads`: layer → the query heads that are cut there (all heads of all `layers` by default). While the model
+        generates, a slice of rows without an end holds the new tokens too. Raises `UnsupportedModel` for a layer that
+        moves information by other ways than attention between positions.
         """
-        mixers = [self.sites.mixers[index] for index in layers]
-        for mixer in (*mixers, *(other for other in self.sites.unread if other.layer in layers)):
-            require_edges(mixer)
-        crossing = [self.sites.heads[mixer.layer] for mixer in mixers if mixer.mixing == "cross attention"]
-        blocks = [
-            self.layers[mixer.layer].register_forward_pre_hook(block(mixer, rows, columns), with_kwargs=True)
-            for mixer in mixers
-            if mixer.mixing == "attention"
+        blocks, blinds = cut(
+            self.sites, rows, columns, layers, heads, lambda: self.image_positions({"input_ids": self._ids})
+        )
+        handles = [
+            self.layers[layer].register_forward_pre_hook(hook, with_kwargs=True) for layer, hook in blocks.items()
         ]
-        cut = blind(rows, columns, lambda: self.image_positions({"input_ids": self._ids}))
-        with hooks(*blocks), self.edit_inputs(dict.fromkeys(crossing, cut)):
+        with hooks(*handles), self.edit_inputs(blinds):
             yield
 
     def place(self, value: Tensor) -> Tensor:

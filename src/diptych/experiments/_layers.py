@@ -1,0 +1,68 @@
+"""Curves over layers: mean and interval at each layer, and the layer at which they turn, in words and conditions."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from diptych.experiments._survey import Selection, clusters
+from diptych.experiments._text import fixed
+from diptych.result import Series
+from diptych.run import Run
+from diptych.statistics import Estimate, cluster_bootstrap
+
+Array = np.ndarray[Any, Any]
+
+
+def mapped(
+    run: Run, selection: Selection[Any], work: Callable[..., dict[str, Tensor]], name: str
+) -> tuple[dict[str, Array], list[str]]:
+    """The work's values for all prompts of a selection, prompts last, and the cluster of each prompt."""
+    units = selection.units(run.batch_size)
+    found = [values for _, values in run.map(work, units, name=name)]
+    joined = {name: torch.cat([values[name] for values in found], -1).double().numpy() for name in found[0]}
+    return joined, clusters(units)
+
+
+def estimates(values: Array, clusters: Sequence[str], seed: int) -> list[Estimate]:
+    """The mean over prompts and its interval at each layer; `values`: [layer, n]."""
+    return [cluster_bootstrap(row, clusters, seed=seed) for row in values]
+
+
+def columns(name: str, estimate: Estimate) -> dict[str, Any]:
+    """A number and its interval as columns of a table."""
+    return {name: estimate.value, f"{name}, low": estimate.low, f"{name}, high": estimate.high}
+
+
+def line(name: str, found: Sequence[Estimate]) -> Series:
+    """A line with its band."""
+    return Series(name, [e.value for e in found], [e.low for e in found], [e.high for e in found])
+
+
+def conditions_of(depths: Mapping[str, Estimate]) -> dict[str, float]:
+    """Layers and their intervals, by name."""
+    return {
+        key: float(value)
+        for name, depth in depths.items()
+        for key, value in columns(name, depth).items()
+        if value is not None
+    }
+
+
+def said(depth: Estimate, digits: int = 0) -> str:
+    """A layer with its interval, in words."""
+    if not math.isfinite(depth.value):
+        return f"undefined ({depth.reason})"
+    return f"{fixed(depth.value, digits)} [{fixed(depth.low, digits)}, {fixed(depth.high, digits)}]"
+
+
+def marked(depths: Mapping[str, Estimate]) -> list[tuple[float, str]]:
+    """Vertical lines at layers that are known; those at one layer are one line."""
+    names: dict[float, list[str]] = {}
+    for name, depth in depths.items():
+        if math.isfinite(depth.value):
+            names.setdefault(depth.value, []).append(name)
+    return [(layer, ", ".join(some)) for layer, some in names.items()]

@@ -1,0 +1,198 @@
+"""Knockout: through which layers does information reach the answer? Attention between segments is cut, layer by layer."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from diptych.cuts import Cut, LayerSets, cut_off, default_window, layer_sets
+from diptych.errors import InputError
+from diptych.experiments._halving import Along, Halving
+from diptych.experiments._layers import Array, columns, conditions_of, line, mapped, said
+from diptych.experiments._parameters import Count, CutNames, Kinds, Panels, Seed
+from diptych.experiments._survey import Survey
+from diptych.items import MODALITIES, Contrast, Modality
+from diptych.metrics import correct, logit_diff, probability
+from diptych.models.encode import AnswerTokens, collate, encode_item
+from diptych.models.vlm import VLM
+from diptych.result import Curves, Row
+from diptych.run import Finding, Run
+from diptych.statistics import Estimate, cluster_bootstrap, ratio_of_means
+from diptych.turns import depth, half_fallen
+
+VERSION = 1
+USES = ("accuracy",)
+WHOLE = "data:query+generation"
+"""The cut whose suffixes tell by which layer the data has been read."""
+CHANGE = "relative change of the answer's probability"
+CAPTIONS: Mapping[LayerSets, str] = {
+    "sliding": "the window of {window} layers around x",
+    "prefix": "all layers up to x",
+    "suffix": "all layers from x on",
+    "complement": "all layers but the window of {window} around x",
+}
+
+
+def knockout(
+    run: Run,
+    *,
+    cuts: CutNames = (WHOLE, "data:generation", "query:generation"),
+    layers: Kinds = ("sliding", "suffix"),
+    window: Count | None = None,
+    heads: tuple[str, ...] = (),
+    panels: Panels = MODALITIES,
+    seed: Seed = 0,
+) -> Finding:
+    """How much of the answer's probability is lost when attention between two segments is cut in a set of layers.
+
+    `cuts`: from where to where, as in 'data:query+generation'. `layers`: sliding windows of `window` layers (by default
+    9, and about a third of a model of fewer than 24 layers), prefixes 0 to l, suffixes l to the last, complements of
+    windows. `heads`: those to cut, as in '3.0' for head 0 of layer 3; all by default. Prompts: those of *test* that are
+    answered correctly. The *reading layer* of a panel: the last layer l before cutting the data off from all that
+    follows, from l on, costs less than half of what cutting it off everywhere costs; so half of what is read has been
+    read by the end of that layer.
+    """
+    survey = Survey.of(run)
+    named = [Cut.named(name) for name in cuts]
+    chosen = _heads(heads)
+    conditions = survey.conditions | {"seed": seed, "split": "test", "interval": "95% cluster bootstrap, 2000 draws"}
+    rows: list[Row] = []
+    depths: dict[str, Estimate] = {}
+    for modality in panels:
+        selection = survey.contrasts(modality, "test", seed=seed, positions="span")
+        work = partial(
+            knock_out, modality=modality, cuts=named, kinds=layers, window=window, heads=chosen, answers=survey.answers
+        )
+        values, clusters = mapped(run, selection, Halving(work, Along(-1)), modality)
+        for name, cut in zip(cuts, named, strict=True):
+            for kind in layers:
+                rows += _rows(values, clusters, modality, cut, kind, seed)
+            if name == WHOLE and "suffix" in layers:
+                depths[f"reading layer, {modality}"] = _reading(values, clusters, cut, seed)
+        conditions |= {f"{key} {modality}": value for key, value in selection.conditions().items()}
+        size = values[_name(named[0], layers[0], "probability")].shape[0]
+        conditions |= {"layers": size, "window": window or default_window(size)}
+    return Finding(
+        summary=_summary(run.task.name, rows, depths),
+        rows=rows,
+        conditions=conditions | conditions_of(depths) | {"heads": ", ".join(heads) or "all"},
+        figures=[_curves(rows, cut, kind, int(conditions["window"])) for cut in named for kind in layers],
+        notes=_notes(int(conditions["layers"]), int(conditions["window"]), window, depths),
+    )
+
+
+@torch.no_grad()
+def knock_out(
+    vlm: VLM,
+    payload: tuple[int, list[Contrast]],
+    *,
+    modality: Modality,
+    cuts: Sequence[Cut],
+    kinds: Sequence[LayerSets],
+    window: int | None,
+    heads: Mapping[int, Sequence[int]] | None,
+    answers: AnswerTokens,
+) -> dict[str, Tensor]:
+    """Probability, logit difference and rightness of each prompt (all of one shape), under every set of layers and plain."""
+    _, contrasts = payload
+    prompts = [encode_item(vlm, contrast.clean, modality) for contrast in contrasts]
+    call, layout = vlm.capture(collate(prompts)), prompts[0].layout
+    right, wrong = (
+        answers.of([getattr(c, side) for c in contrasts]).to(vlm.device) for side in ("clean", "counterfactual")
+    )
+
+    def measured(logits: Tensor) -> dict[str, Tensor]:
+        return {
+            "probability": probability(logits, right, wrong).cpu(),
+            "logit difference": logit_diff(logits, right, wrong).cpu(),
+            "accuracy": correct(logits, right, answers.choices).cpu(),
+        }
+
+    found = {f"plain {name}": value for name, value in measured(vlm.run(call)).items()}
+    size = len(vlm.layers)
+    for cut in cuts:
+        for kind in kinds:
+            sets = layer_sets(kind, size, window or default_window(size))
+            under = [measured(logits) for logits in cut_off(vlm, call, cut.slices(layout), sets, heads)]
+            found |= {_name(cut, kind, name): torch.stack([one[name] for one in under]) for name in under[0]}
+    return found
+
+
+def _name(cut: Cut, kind: LayerSets, measure: str) -> str:
+    return f"{cut}, {kind} {measure}"
+
+
+def _heads(names: Sequence[str]) -> dict[int, list[int]] | None:
+    """Layer → heads, from names such as '3.0'."""
+    found: dict[int, list[int]] = {}
+    for name in names:
+        layer, _, head = name.partition(".")
+        if not (layer.isdecimal() and head.isdecimal()):
+            raise InputError(f"No head can be named '{name}'. Expected a layer and a head in it, as in '3.0'.")
+        found.setdefault(int(layer), []).append(int(head))
+    return found or None
+
+
+def _rows(
+    values: Mapping[str, Array], clusters: Sequence[str], modality: Modality, cut: Cut, kind: LayerSets, seed: int
+) -> list[Row]:
+    def under(measure: str) -> Array:
+        return values[_name(cut, kind, measure)]
+
+    plain, lower = values["plain probability"], under("logit difference") - values["plain logit difference"]
+    return [
+        dict[str, Any](panel=modality, cut=str(cut), layers=kind, layer=layer)
+        | columns("change", ratio_of_means(under("probability")[layer] - plain, plain, clusters, seed=seed))
+        | columns("logit difference", cluster_bootstrap(lower[layer], clusters, seed=seed))
+        | columns("accuracy", cluster_bootstrap(under("accuracy")[layer], clusters, seed=seed))
+        | {"n": len(clusters)}
+        for layer in range(len(lower))
+    ]
+
+
+def _reading(values: Mapping[str, Array], clusters: Sequence[str], cut: Cut, seed: int) -> Estimate:
+    """By what share of the whole loss each suffix lowers the probability; the empty suffix costs nothing."""
+    lost = values["plain probability"] - values[_name(cut, "suffix", "probability")]
+    return depth(np.concatenate([lost, np.zeros_like(lost[:1])]), clusters, half_fallen, seed=seed)
+
+
+def _summary(task: str, rows: Sequence[Row], depths: Mapping[str, Estimate]) -> str:
+    if depths:
+        read = " and ".join(f"layer {said(found)} from {name.split(', ')[1]}" for name, found in depths.items())
+        return f"On {task}, half of what the answer needs of the data has been read by the end of {read}."
+    worst = min(rows, key=lambda row: float(str(row["change"])))
+    return (
+        f"On {task}, the costliest cut is {worst['cut']} from {worst['panel']} ({worst['layers']}, layer {worst['layer']}): "
+        f"it changes the answer's probability by {float(str(worst['change'])):+.0%}."
+    )
+
+
+def _curves(rows: Sequence[Row], cut: Cut, kind: LayerSets, window: int) -> Curves:
+    panels = dict.fromkeys(row["panel"] for row in rows)
+    shown = {p: [r for r in rows if (r["panel"], r["cut"], r["layers"]) == (p, str(cut), kind)] for p in panels}
+    return Curves(
+        title=f"Attention cut from {cut}: {kind}",
+        caption=f"{CHANGE.capitalize()} on test when {CAPTIONS[kind].format(window=window)} cannot attend to it; bands are "
+        f"95% intervals over clusters.",
+        x_title="layer",
+        y_title="relative change",
+        x=[float(str(row["layer"])) for row in next(iter(shown.values()))],
+        series=[line(str(panel), [_change(row) for row in some]) for panel, some in shown.items()],
+        levels=[(0.0, "no change")],
+    )
+
+
+def _change(row: Row) -> Estimate:
+    value, low, high = (float(str(row[f"change{bound}"])) for bound in ("", ", low", ", high"))
+    return Estimate(value, low, high, int(str(row["n"])), "", "", 0, 0)
+
+
+def _notes(layers: int, used: int, asked: int | None, depths: Mapping[str, Estimate]) -> list[str]:
+    notes = ["The relative change is that of the mean probability over prompts, not the mean of relative changes."]
+    if asked is None and used < default_window(1000):
+        notes.append(f"Windows are {used} layers wide, since the model has {layers}; 9 is usual for 24 and more.")
+    notes += [f"The {name} is undefined: {found.reason}." for name, found in depths.items() if not found.value >= 0]
+    return notes

@@ -1,0 +1,150 @@
+"""Mutations of information flow: knockouts, streams, cross-patching, freezing, probes and depths."""
+
+from mutations import Mutation
+
+KNOCKOUT = "src/diptych/models/knockout.py"
+STREAMS = "src/diptych/models/streams.py"
+CROSS = "src/diptych/crosspatch.py"
+FREEZING = "src/diptych/freezing.py"
+CUTS = "src/diptych/cuts.py"
+TURNS = "src/diptych/turns.py"
+PROBE = "src/diptych/probe.py"
+FREEZE = "src/diptych/experiments/freeze.py"
+INTEGRATION = "src/diptych/experiments/visual_integration.py"
+LAWS = "tests/test_knockout_laws.py::"
+CROSSED = "tests/test_crosspatch.py::"
+FROZEN = "tests/test_freezing.py::"
+FOUND = "tests/test_flow_experiments.py::"
+
+FLOW_MUTATIONS: tuple[Mutation, ...] = (
+    # knockout (methods §12)
+    (
+        KNOCKOUT,
+        "whole.masked_fill(edges, torch.finfo(whole.dtype).min)",
+        "whole.masked_fill(edges, -10.0)",
+        LAWS + "test_cut_weights_are_exactly_zero_and_the_rest_sum_to_one[llava]",
+    ),
+    (
+        KNOCKOUT,
+        "edges[list(heads)] =",
+        "edges[:] =",
+        LAWS + "test_heads_are_cut_one_by_one_and_the_others_attend_as_before[gemma3]",
+    ),
+    (
+        KNOCKOUT,
+        "done = cache.get_seq_length(index) if cache is not None else 0",
+        "done = 0",
+        LAWS + "test_new_tokens_are_cut_off_while_they_are_generated_from_the_cache[qwen2_vl-sdpa]",
+    ),
+    (
+        KNOCKOUT,
+        "+ start for count, start in",
+        "for count, start in",
+        LAWS + "test_new_tokens_are_cut_off_while_they_are_generated_from_the_cache[gemma3-eager]",
+    ),
+    (
+        KNOCKOUT,
+        "if live.shape[1] != places.shape[1]:",
+        "if False:",
+        LAWS + "test_cross_attention_is_cut_head_by_head_too_and_not_while_generating",
+    ),
+    (
+        CUTS,
+        "range(max(0, l - window // 2), min(layers, l + (window + 1) // 2))",
+        "range(max(0, l - window // 2), min(layers, l + window // 2))",
+        "tests/test_cuts.py::test_a_sliding_window_holds_as_many_layers_below_as_above_and_ends_with_the_model",
+    ),
+    (
+        CUTS,
+        "first = min(layers)",
+        "first = max(layers)",
+        "tests/test_cuts.py::test_resumed_cuts_equal_full_passes_to_the_bit[image-gemma3-sdpa]",
+    ),
+    # streams, cross-patching and freezing (methods §11)
+    (
+        STREAMS,
+        "if layer in crossing or given_state(args, kwargs):",
+        "if layer in crossing:",
+        CROSSED
+        + "test_pictures_that_are_read_beside_the_stream_cannot_be_patched_or_frozen_in_it[gemma4-by what layers below hand on]",
+    ),
+    (
+        CROSS,
+        "yield layer, vlm.run(mixed)",
+        "yield layer, vlm.run(call)",
+        CROSSED + "test_features_added_between_layers_are_the_donor_s_too[qwen3_vl]",
+    ),
+    (
+        CROSS,
+        "value=donated[layer]",
+        "value=donated[max(layer - 1, 0)]",
+        CROSSED + "test_a_patch_with_the_prompt_s_own_states_is_the_clean_run_to_the_bit[image-llava-sdpa]",
+    ),
+    (
+        CROSS,
+        "value=donated[layer]",
+        "value=own[layer - 1]",
+        CROSSED + "test_a_patch_at_layer_0_is_the_donor_s_run_to_the_bit[image-qwen2_vl-eager]",
+    ),
+    (
+        CROSS,
+        "overwrite(live, positions, value)}",
+        "overwrite(live, slice(0, None), value)}",
+        CROSSED + "test_a_patch_behind_the_last_layer_changes_no_logit_at_the_last_position[gemma3-sdpa]",
+    ),
+    (
+        FREEZING,
+        "range(start + 1, until + 1)",
+        "range(start + 1, until)",
+        FROZEN + "test_exactly_the_stated_inputs_are_held[llava-sdpa]",
+    ),
+    (
+        FREEZING,
+        "range(start + 1, until + 1)",
+        "range(start + 1, until + 2)",
+        FROZEN + "test_nothing_is_held_from_the_last_layer_on[gemma3-eager]",
+    ),
+    # depths and probes
+    (
+        TURNS,
+        "last = int(top[-1])",
+        "last = int(top[0])",
+        "tests/test_turns.py::test_of_several_crossings_the_last_one_down_counts_and_the_first_layer_on_top_is_the_onset",
+    ),
+    (
+        TURNS,
+        "curve >= (floor + peak) / 2",
+        "curve >= peak / 2",
+        "tests/test_turns.py::test_half_of_a_rise_is_counted_from_the_floor_to_the_peak",
+    ),
+    (
+        PROBE,
+        "(1 - leverage)",
+        "(1 - 0 * leverage)",
+        "tests/test_probe.py::test_the_left_out_error_is_that_of_leaving_each_row_out",
+    ),
+    (
+        PROBE,
+        "- bias)) / (values + best)",
+        "- bias)) / (values + 2 * best)",
+        "tests/test_probe.py::test_the_probe_solves_the_ridge_s_normal_equations[30-5]",
+    ),
+    (
+        FREEZE,
+        "len(right) - wrong[::-1].argmax(0)",
+        "wrong.argmin(0)",
+        FOUND + "test_a_layer_is_sufficient_if_all_layers_from_it_on_are",
+    ),
+    (
+        FREEZE,
+        "held = freezing.freeze(vlm, call, prompts[0].layout.data,",
+        "held = freezing.freeze(vlm, call, prompts[0].layout.query,",
+        FOUND + "test_a_planted_delay_is_found_at_its_layer_with_an_interval_that_holds_it[freeze]",
+    ),
+    (
+        INTEGRATION,
+        "with vlm.knockout(after, layout.data, range(len(vlm.layers))):",
+        "with vlm.knockout(after, layout.prefix, range(len(vlm.layers))):",
+        FOUND + "test_states_without_the_data_do_not_depend_on_it_and_those_with_it_do[qwen2_vl-sdpa]",
+    ),
+)
