@@ -13,7 +13,7 @@ import diptych
 from diptych.backpatch import Cell, back_patch
 from diptych.experiments._controls import DONOR, OWN, control, controlled
 from diptych.experiments._sweep import HELD_OUT, IN_SAMPLE, Outcomes, Sweep, stored_sweep
-from diptych.experiments.back_patching import _rows
+from diptych.experiments.back_patching import _gap, _rows
 from diptych.items import Contrast, Task
 from diptych.metrics import correct
 from diptych.models.encode import AnswerTokens, answer_tokens, collate, encode_item
@@ -201,3 +201,18 @@ def test_the_best_of_a_predicted_shortlist_recovers_the_planted_gap_for_fewer_fo
     assert float(several["regret"] or 0) < 0.1 and float(several["gain"] or 0) > 0.4
     assert int(several["source"] or 0) >= LAYER > int(several["destination"] or 0)
     assert float(several["forwards"] or 0) < 0.5 * float(whole["forwards"] or 0)
+
+
+def test_a_share_of_a_gap_that_may_be_nothing_is_not_told() -> None:
+    row: Row = {
+        "cell": HELD_OUT,
+        "gap": 0.01,
+        "share of gap": math.nan,
+        "share of gap, low": math.nan,
+        "share of gap, high": math.nan,
+    }
+
+    assert _gap([row]).startswith("The gap between text and image on test is 1.0 points, too small and uncertain")
+    assert "closes 50% [10, 90] of it" in _gap(
+        [row | {"share of gap": 0.5, "share of gap, low": 0.1, "share of gap, high": 0.9}]
+    )

@@ -153,8 +153,8 @@ def test_with_the_patch_in_place_what_it_overwrites_has_no_score() -> None:
         assert float((after[kind] - before[kind]).abs().max()) > 1e-4
 
 
-def judged(circuit: float, random: list[float], whole: float = 0.5) -> Judged:
-    return Judged("nodes", whole, circuit, 0.1, random)
+def judged(circuit: float, random: list[float], surely: float = 0.2) -> Judged:
+    return Judged("nodes", 0.5, circuit, 0.1, random, surely)
 
 
 def test_the_repair_goes_through_the_circuit_if_random_parts_do_worse() -> None:
@@ -163,7 +163,9 @@ def test_the_repair_goes_through_the_circuit_if_random_parts_do_worse() -> None:
 
     assert _paragraph([judged(0.3, [0.1])], []).startswith("The repair goes through the image circuit, judged by nodes")
     assert _paragraph([judged(0.1, [0.1])], []).startswith("The repair does not go through the image circuit more than")
-    assert _paragraph([judged(0.1, [0.1], whole=0)], []).startswith("The whole patch gains nothing on test")
+    assert _paragraph([judged(0.1, [0.1], surely=0)], []).startswith(
+        "The gain of the whole patch on test is not surely above 0"
+    )
 
 
 SMALL = {"size": 0.2, "windows": (1,), "draws": 2, "resamples": 5, "discovery": {"method": "ap"}}

@@ -158,13 +158,17 @@ def drawn_like(inside: Circuit, seed: int) -> Circuit:
 
 @dataclass(frozen=True)
 class Judged:
-    """How one kind of part does: gains in accuracy of the whole patch, the circuit's part, and random parts of its size."""
+    """How one kind of part does: gains in accuracy of the whole patch, the circuit's part, and random parts of its size.
+
+    `surely`: the lower end of the interval of the whole patch's gain.
+    """
 
     name: str
     whole: float
     circuit: float
     others: float
     random: Sequence[float]
+    surely: float
 
     @property
     def percentile(self) -> float:

@@ -1,6 +1,7 @@
 """Back-patching: does re-injecting late data representations into early layers help? Chosen on select, reported on test."""
 
 from collections.abc import Sequence
+from math import isnan
 from typing import Any
 
 from diptych.backpatch import Cell
@@ -97,6 +98,8 @@ def _gap(reports: Sequence[Row]) -> str:
     if not shares:
         return "No item of test has both panels, so there is no gap to close."
     gap = fixed(reports[0]["gap"], 1, factor=100)
+    if isnan(numbers(reports, "share of gap")[0] or 0):
+        return f"The gap between text and image on test is {gap} points, too small and uncertain to say what share is closed."
     return f"The gap between text and image on test is {gap} points; {', '.join(shares)}."
 
 

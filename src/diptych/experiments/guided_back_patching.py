@@ -19,7 +19,7 @@ from diptych.items import Modality
 from diptych.result import Bars, Number, Row, Series
 from diptych.run import Finding, Run
 
-VERSION = 1
+VERSION = 2
 USES = ("accuracy", "discover", "faithfulness_curve", "back_patching")
 WAYS = {"positions": "data positions", "nodes": "nodes"}
 NO_TEXT = "The task has no text panel, so there is no text circuit to compare with."
@@ -102,7 +102,8 @@ def _rows(found: dict[str, Tensor], clusters: Sequence[str], seed: int) -> tuple
         right: Array = found[way].double().numpy()
         drawn = right[len(PARTS) :]
         gains = (right - base).mean(1).tolist()
-        judged.append(Judged(name, gains[0], gains[1], gains[2], gains[len(PARTS) :]))
+        whole = gain_row("image", f"{name}: all", base, right[0], clusters, seed)
+        judged.append(Judged(name, gains[0], gains[1], gains[2], gains[len(PARTS) :], whole["low"]))
         for part, values in zip((*PARTS, "random"), (*right[: len(PARTS)], drawn.mean(0)), strict=True):
             rows.append(gain_row("image", f"{name}: {part}", base, values, clusters, seed))
         low, high = np.quantile(judged[-1].random, (0.025, 0.975))
@@ -117,15 +118,21 @@ def _points(value: object) -> str:
 
 def _summary(task: str, judged: Sequence[Judged]) -> str:
     said = [
-        f"{_points(one.circuit)} by the circuit's {one.name} (random: {_points(np.mean(one.random))})" for one in judged
+        f"{_points(one.circuit)} with the circuit's {one.name} alone (random ones: {_points(np.mean(one.random))})"
+        for one in judged
     ]
-    return f"Of {_points(judged[0].whole)} points on {task} from the whole patch, {' and '.join(said)} are left."
+    opening = f"The whole patch changes image accuracy on {task} by {_points(judged[0].whole)} points"
+    if not judged[0].surely > 0:
+        return f"{opening}, which is not surely above 0: there is no repair to trace to the circuit."
+    return f"{opening}; {' and '.join(said)}."
 
 
 def _paragraph(judged: Sequence[Judged], compared: Sequence[Row]) -> str:
     """Whether the repair goes through the circuit."""
-    if judged[0].whole <= 0:
-        opening = "The whole patch gains nothing on test, so there is no repair that could go through the circuit."
+    if not judged[0].surely > 0:
+        opening = (
+            "The gain of the whole patch on test is not surely above 0, so there is no repair to trace to the circuit."
+        )
     else:
         through = [one.name for one in judged if one.through]
         opening = (
