@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from diptych.run import Finding, Run, Store, Unit
     from diptych.similarity import cka, closest, closest_across
     from diptych.swap import carry, carry_as_many, splice
+    from diptych.run import Driver, Finding, Run, Store, Study, Unit, read_study
     from diptych.tasks import make_task
 
 __version__ = version("diptych")
@@ -82,6 +83,7 @@ _HOMES = {
     "run": ("Finding", "Run", "Store", "Unit"),
     "similarity": ("cka", "closest", "closest_across"),
     "swap": ("carry", "carry_as_many", "splice"),
+    "run": ("Driver", "Finding", "Run", "Store", "Study", "Unit", "read_study"),
     "tasks": ("make_task",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
@@ -98,6 +100,7 @@ __all__ = [
     "Contributions",
     "DiptychError",
     "Drawing",
+    "Driver",
     "Finding",
     "Grid",
     "ImageFile",
@@ -110,6 +113,7 @@ __all__ = [
     "Scores",
     "Span",
     "Store",
+    "Study",
     "Task",
     "Unit",
     "ablate_outside",
@@ -148,6 +152,7 @@ __all__ = [
     "plant",
     "position_map",
     "prove",
+    "read_study",
     "reference_scores",
     "relp",
     "run_circuits",

@@ -25,6 +25,7 @@ from diptych.cli_options import (
 )
 from diptych.cli_progress import resumable, tell
 from diptych.cli_repair import repair
+from diptych.cli_study import study
 from diptych.cli_tasks import app as tasks_app
 from diptych.cli_values import Setting, first_line, named_values, shown
 from diptych.errors import DiptychError, InputError
@@ -43,6 +44,7 @@ app.add_typer(tasks_app, name="tasks")
 app.command()(check)
 app.command()(export)
 app.command()(repair)
+app.command()(study)
 
 
 def main() -> None:

@@ -122,6 +122,11 @@ class Run:
         running = _Running(asked, folder, self._stage(asked, parameters), parameters, plain)
         return self._compute(running, identity, values)
 
+    def folder(self, experiment: str, **parameters: Any) -> Folder:
+        """The folder that the result of an experiment has or would have; nothing is computed or made."""
+        asked = Experiment.find(experiment)
+        return Folder(self.store.root / self._identify(asked, asked.bind(parameters)[1]).path)
+
     def grids(self, result: Result) -> "dict[str, Tensor]":
         """The named tensors stored beside a result."""
         return self.store.folder(result).grids()

@@ -91,6 +91,10 @@ class Folder:
             log.warning("%s is damaged (%s): it is computed again.", path, error)
             return False
 
+    def unit_count(self) -> int:
+        """How many units are finished."""
+        return sum(not is_temporary(path) for path in (self.path / UNITS).glob("*/*"))
+
     def unit(self, map_name: str, unit_id: str) -> "dict[str, Tensor]":
         """The values of a finished unit."""
         return _read_tensors(self._unit_path(map_name, unit_id))
