@@ -2,16 +2,21 @@
 
 import json
 import logging
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from diptych.errors import DiptychError, StoreError
-from diptych.files import is_temporary, sweep, write_text, write_whole
+from diptych.errors import Damaged, StoreError
+from diptych.files import HOST, is_temporary, sweep, write_text
 from diptych.result import Result
 from diptych.run.identity import Identity, file_name, folder_of
+from diptych.run.sealed import read_bounded, seal, unseal
+from diptych.run.tensors import read_tensors, write_tensors
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,7 +24,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 """Version of the folders' layout; hand-bumped."""
 
-RUN, RESULT, GRIDS, UNITS = "run.json", "result.json", "grids.safetensors", "units"
+RUN, RESULT, GRIDS, UNITS, LOG = "run.json", "result.json", "grids.safetensors", "units", "run.log"
 
 log = logging.getLogger(__name__)
 
@@ -42,22 +47,48 @@ class Folder:
         if not self.complete:
             raise StoreError(f"No finished result in '{self.path}'. Expected a folder that `diptych run` printed.")
         try:
-            result = Result.from_json(path.read_text(encoding="utf-8"))
-        except (DiptychError, OSError, UnicodeDecodeError) as error:
-            raise StoreError(f"{path} cannot be read: {error}") from error
+            result = Result.from_json(unseal(path))
+        except (StoreError, OSError) as error:
+            raise (Damaged if isinstance(error, Damaged) else StoreError)(f"{path} cannot be read: {error}") from error
         if result.identity["digest"] != _digest_in(self.path):
             raise StoreError(
                 f"{path} is the result of run {result.identity['digest']}, not of this folder. Delete the folder and run again."
             )
         return result
 
+    def stored(self) -> Result | None:
+        """The stored result, if it is there and whole; of a damaged one it is logged that it counts as absent."""
+        if not self.complete:
+            return None
+        try:
+            return self.result()
+        except Damaged as error:
+            log.warning("%s It is computed again.", error)
+            self.note(str(error))
+            return None
+
     def finish(self, result: Result, grids: "Mapping[str, Tensor]") -> Result:
         """Store grids and result, in this order, and return the result as it will be read."""
-        self._begin()
-        if grids:
-            _write_tensors(self.path / GRIDS, grids)
-        write_text(self.path / RESULT, result.to_json() + "\n")
+        with _storing(self.path):
+            self._begin()
+            if grids:
+                write_tensors(self.path / GRIDS, grids)
+            write_text(self.path / RESULT, seal(result.to_json()))
         return self.result()
+
+    def reopen(self, reason: str) -> None:
+        """Forget the result, whose grids are damaged; units stay."""
+        log.warning("%s The result is computed again.", reason)
+        self.note(reason)
+        with _storing(self.path):
+            (self.path / RESULT).unlink(missing_ok=True)
+
+    def note(self, text: str) -> None:
+        """A line with the time in the run's log, once something is stored; a log that cannot be written stops nothing."""
+        if (self.path / RUN).exists():
+            stamp = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {HOST} {os.getpid()}"
+            with suppress(OSError), (self.path / LOG).open("a", encoding="utf-8") as file:
+                file.write(f"{stamp} {' '.join(text.split())}\n")
 
     def abandon(self) -> None:
         """Remove the folder, and those above it, that hold nothing: an experiment that refuses leaves no trace."""
@@ -70,41 +101,41 @@ class Folder:
     def grids(self) -> "dict[str, Tensor]":
         """The tensors stored beside the result; empty if it has none."""
         names = self.result().grids
-        tensors = _read_tensors(self.path / GRIDS) if names else {}
+        tensors = read_tensors(self.path / GRIDS) if names else {}
         if set(tensors) != set(names):
-            raise StoreError(
-                f"{self.path / GRIDS} does not hold the grids {list(names)} of its result. Delete the folder and run again."
+            raise Damaged(
+                f"{self.path / GRIDS} does not hold the grids {list(names)} of its result. Give its run's command again."
             )
         return tensors
 
     def has_unit(self, map_name: str, unit_id: str) -> bool:
-        """Whether the unit is finished; a damaged file counts as absent, which is logged."""
-        from safetensors import SafetensorError, safe_open
-
+        """Whether the unit is finished and whole; a damaged file counts as absent, which is logged."""
         path = self._unit_path(map_name, unit_id)
         if not path.exists():
             return False
         try:
-            with safe_open(path, framework="pt"):  # reads the header, which holds the length
-                return True
-        except (OSError, SafetensorError) as error:
+            read_tensors(path)
+        except Damaged as error:
             log.warning("%s is damaged (%s): it is computed again.", path, error)
+            self.note(str(error))
             return False
+        return True
 
     def unit_count(self) -> int:
         """How many units are finished."""
-        return sum(not is_temporary(path) for path in (self.path / UNITS).glob("*/*"))
+        return len(list((self.path / UNITS).glob("*/*.safetensors")))
 
     def unit(self, map_name: str, unit_id: str) -> "dict[str, Tensor]":
         """The values of a finished unit."""
-        return _read_tensors(self._unit_path(map_name, unit_id))
+        return read_tensors(self._unit_path(map_name, unit_id))
 
     def add_unit(self, map_name: str, unit_id: str, values: "Mapping[str, Tensor]") -> None:
-        """Store the values of one unit."""
-        self._begin()
+        """Store the values of one unit; raises `StoreError` if they cannot be written."""
         path = self._unit_path(map_name, unit_id)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _write_tensors(path, values)
+        with _storing(path):
+            self._begin()
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_tensors(path, values)
 
     def _begin(self) -> None:
         """Write `run.json` unless it is there; another process may do so at the same time, with the same text."""
@@ -128,7 +159,7 @@ class Store:
         """The folder of this identity, made if there is none; raises `StoreError` if a foreign folder has its name."""
         path = self.root / identity.path
         if (path / RUN).exists():
-            found = _read_run(path)
+            found = read_run(path)
             if found != identity.to_json():
                 raise StoreError(
                     f"{path} holds another run: {_difference(found, identity.to_json())}. Move the folder away and run again."
@@ -156,22 +187,35 @@ class Store:
 
     def results(self) -> list[Result]:
         """All complete results, by path; raises `StoreError` for a folder that is damaged or of another version."""
-        folders = sorted({path.parent for name in (RUN, RESULT) for path in self.root.glob(f"*/*/*/{name}")})
-        for folder in folders:
-            if not (folder / RUN).exists():
-                _refuse_foreign(folder)
-            _read_run(folder)
-        return [Folder(folder).result() for folder in folders if Folder(folder).complete]
+        for folder in self.folders():
+            if not (folder.path / RUN).exists():
+                _refuse_foreign(folder.path)
+            read_run(folder.path)
+        return [folder.result() for folder in self.folders() if folder.complete]
+
+    def folders(self) -> list[Folder]:
+        """What looks like a run's folder, by path."""
+        found = [self.root]
+        for _ in range(3):
+            found = [inner for folder in found for inner in _folders_in(folder)]
+        return [Folder(path) for path in found if (path / RUN).exists() or (path / RESULT).exists()]
 
 
-def _read_run(path: Path) -> dict[str, Any]:
+def _folders_in(folder: Path) -> list[Path]:
+    try:
+        return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    except OSError:  # of another driver, which has just removed it
+        return []
+
+
+def read_run(path: Path) -> dict[str, Any]:
     """The identity in a folder's run.json, after checking format and name."""
     file = path / RUN
     try:
-        run = json.loads(file.read_text(encoding="utf-8"))
+        run = json.loads(read_bounded(file))
         version, writer, identity = run["format"], run["diptych"], dict(run["identity"])
         digest = identity["digest"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise StoreError(
             f"{file} is damaged: {type(error).__name__}: {error}. Delete the folder and run again."
         ) from error
@@ -209,20 +253,13 @@ def _version() -> str:
         return "(not installed)"
 
 
-def _write_tensors(path: Path, tensors: "Mapping[str, Tensor]") -> None:
-    import torch
-    from safetensors.torch import save_file
-
-    # safetensors refuses views and tensors that share memory, so each is copied
-    plain = {name: t.detach().cpu().clone(memory_format=torch.contiguous_format) for name, t in tensors.items()}
-    write_whole(path, lambda temporary: save_file(plain, temporary))
-
-
-def _read_tensors(path: Path) -> "dict[str, Tensor]":
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
+@contextmanager
+def _storing(path: Path) -> Iterator[None]:
+    """Errors of writing as ours."""
     try:
-        return load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise StoreError(f"{path} cannot be read: {error}. Delete its run's folder and run again.") from error
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"{path} cannot be written: {error.strerror or error}. Make room, or let yourself write there, and give the "
+            f"same command again: what is finished is kept."
+        ) from error
