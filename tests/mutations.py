@@ -21,6 +21,7 @@ EXPERIMENT = "src/diptych/run/experiment.py"
 PARAMETERS = "src/diptych/parameters.py"
 RUN = "src/diptych/run/run.py"
 SOURCE = "src/diptych/run/source.py"
+FOLDER = "src/diptych/run/folder.py"
 STORE = "src/diptych/run/store.py"
 CLI = "src/diptych/cli.py"
 CHECK = "src/diptych/cli_check.py"
@@ -73,7 +74,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     (SOURCE, "if self.dtype not in DTYPES:", "if False:", "tests/test_run_refused.py::test_an_unknown_dtype_is_refused_before_anything_is_written"),
     (SOURCE, "require_hub(self.name, self.revision)", "require_hub(self.name, None)", "tests/test_run_refused.py::test_a_revision_of_a_folder_is_refused"),
     (RUN, "running.folder.abandon()", "pass", "tests/test_run_refused.py::test_a_refusal_leaves_nothing_behind_but_finished_units"),
-    (STORE, "        write_text(self.path / RUN, json", "        str(json", "tests/test_run_refused.py::test_a_refusal_leaves_nothing_behind_but_finished_units"),
+    (FOLDER, "        write_text(self.path / RUN, json", "        str(json", "tests/test_run_refused.py::test_a_refusal_leaves_nothing_behind_but_finished_units"),
     (STORE, "        except OSError as error:\n            raise StoreError(\n                f\"Runs", "        except KeyError as error:\n            raise StoreError(\n                f\"Runs", "tests/test_store.py::test_a_file_is_no_store"),
     # a user's data: one wrong line refuses the file, by its number
     (FILES, "enumerate(text.split(\"\\n\"), 1)", "enumerate(text.split(\"\\n\"))", "tests/test_folder.py::test_a_wrong_line_is_refused_by_file_and_line[a list]"),

@@ -76,11 +76,13 @@ LOWER = {
 TOP = {
     "cli",
     "cli_check",
+    "cli_executor",
     "cli_export",
     "cli_options",
     "cli_progress",
     "cli_repair",
     "cli_tasks",
+    "cli_runs",
     "cli_study",
     "cli_tasks",
     "cli_values",

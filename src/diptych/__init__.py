@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from diptych.similarity import cka, closest, closest_across
     from diptych.swap import carry, carry_as_many, splice
     from diptych.run import Driver, Finding, Run, Store, Study, Unit, read_study
+    from diptych.run import Driver, Finding, Run, Store, Study, Unit, load_runs, read_study
     from diptych.tasks import make_task
 
 __version__ = version("diptych")
@@ -84,6 +85,7 @@ _HOMES = {
     "similarity": ("cka", "closest", "closest_across"),
     "swap": ("carry", "carry_as_many", "splice"),
     "run": ("Driver", "Finding", "Run", "Store", "Study", "Unit", "read_study"),
+    "run": ("Driver", "Finding", "Run", "Store", "Study", "Unit", "load_runs", "read_study"),
     "tasks": ("make_task",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
@@ -143,6 +145,7 @@ __all__ = [
     "gap_closed",
     "load",
     "logit_lens",
+    "load_runs",
     "make_task",
     "matcher",
     "mib_graph",

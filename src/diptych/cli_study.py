@@ -8,13 +8,14 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from diptych.cli_executor import Address, Cpus, Gpus, Kind, Workers, executor
 from diptych.cli_progress import resumable, tell
 from diptych.cli_values import named_values
 from diptych.errors import InputError
 
 if TYPE_CHECKING:
     from diptych.run.outcomes import Driver, Planned
-    from diptych.run.study import Study
+    from diptych.run.study import Cell, Study
 
 
 def study(
@@ -30,6 +31,11 @@ def study(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="List the cells, what is stored and what the rest will take.")
     ] = False,
+    by: Kind = "serial",
+    workers: Workers = None,
+    address: Address = None,
+    cpus: Cpus = 1,
+    gpus: Gpus = None,
 ) -> None:
     """Run every experiment on every task with every model of a study file; status 1 if one of them fails."""
     with resumable(runs):
@@ -37,17 +43,18 @@ def study(
         from diptych.run.progress import for_terminal
 
         wanted = read_study(file, named_values(setting))
-        driver = Driver(Store(runs), for_terminal())
         if dry_run:
-            _tell_plan(driver, wanted, _share(shard))
-        else:
-            _run(driver, wanted, _share(shard))
+            _tell_plan(Driver(Store(runs), for_terminal()), wanted, _share(shard))
+            return
+        cells = wanted.cells(_share(shard))
+        with executor(by, workers, address, cpus, gpus) as working:
+            _run(Driver(Store(runs), for_terminal(), working), wanted, cells)
 
 
-def _run(driver: "Driver", wanted: "Study", shard: tuple[int, int]) -> None:
+def _run(driver: "Driver", wanted: "Study", cells: "list[Cell]") -> None:
     from diptych.run import write_study
 
-    plan, cells = driver.plan(wanted), wanted.cells(shard)
+    plan = driver.plan(wanted)
     print(write_study(wanted, driver.store.root, [f"{one.cell}: {_place(one, driver.store.root)}" for one in plan]))
     failed = []
     for outcome in driver.follow([one for one in plan if one.cell in cells]):

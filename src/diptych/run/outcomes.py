@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 from diptych.errors import DiptychError
 from diptych.items import Task
 from diptych.result import Result
+from diptych.run.folder import Folder
 from diptych.run.progress import Progress, silent
 from diptych.run.run import Run
 from diptych.run.serial import in_process
 from diptych.run.source import ModelSource, load_model
-from diptych.run.store import Folder, Store
+from diptych.run.store import Store
 from diptych.run.study import Cell, Named, Study
 from diptych.run.unit import Executor
 from diptych.tasks import make_task

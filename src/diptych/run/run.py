@@ -1,5 +1,6 @@
 """The run: one model and one task, whose experiments are answered by the store or computed."""
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,18 +11,22 @@ from diptych.errors import Damaged, DiptychError, InputError
 from diptych.items import Task
 from diptych.result import Figure, Result, Row
 from diptych.run.experiment import Experiment
+from diptych.run.folder import Folder
 from diptych.run.identity import Identity
 from diptych.run.progress import Progress, silent
 from diptych.run.running import Running
 from diptych.run.serial import in_process
 from diptych.run.source import ModelSource, load_model
-from diptych.run.store import Folder, Store
+from diptych.run.store import Store
 from diptych.run.unit import AT_ONCE, Executor, Unit, Values, Work
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from diptych.models import VLM
+
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -89,6 +94,8 @@ class Run:
         self._asked[identity.digest] = (experiment, parameters)
         if (stored := folder.stored()) is not None:
             return stored
+        for reason in self.store.superseded(identity):
+            log.warning("%s", reason)
         running = Running(asked, folder, self._stage(asked, parameters), parameters, plain)
         return self._compute(running, identity, values)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from diptych.errors import InputError
 from diptych.run.experiment import Experiment
-from diptych.run.store import Folder
+from diptych.run.folder import Folder
 
 
 @dataclass
