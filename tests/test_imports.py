@@ -81,7 +81,6 @@ TOP = {
     "cli_options",
     "cli_progress",
     "cli_repair",
-    "cli_tasks",
     "cli_runs",
     "cli_study",
     "cli_tasks",

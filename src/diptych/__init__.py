@@ -38,11 +38,9 @@ if TYPE_CHECKING:
     from diptych.registry import find
     from diptych.report.build import build
     from diptych.result import Result
-    from diptych.run import Finding, Run, Store, Unit
+    from diptych.run import Driver, Finding, Run, Store, Study, Unit, load_runs, read_study
     from diptych.similarity import cka, closest, closest_across
     from diptych.swap import carry, carry_as_many, splice
-    from diptych.run import Driver, Finding, Run, Store, Study, Unit, read_study
-    from diptych.run import Driver, Finding, Run, Store, Study, Unit, load_runs, read_study
     from diptych.tasks import make_task
 
 __version__ = version("diptych")
@@ -81,11 +79,9 @@ _HOMES = {
     "registry": ("find",),
     "report.build": ("build",),
     "result": ("Result",),
-    "run": ("Finding", "Run", "Store", "Unit"),
+    "run": ("Driver", "Finding", "Run", "Store", "Study", "Unit", "load_runs", "read_study"),
     "similarity": ("cka", "closest", "closest_across"),
     "swap": ("carry", "carry_as_many", "splice"),
-    "run": ("Driver", "Finding", "Run", "Store", "Study", "Unit", "read_study"),
-    "run": ("Driver", "Finding", "Run", "Store", "Study", "Unit", "load_runs", "read_study"),
     "tasks": ("make_task",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
