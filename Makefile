@@ -11,7 +11,7 @@ demo: $(INSTALLED)
 	@$(BIN)/diptych demo
 
 test: $(INSTALLED)
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist loadgroup
 
 lint: $(INSTALLED)
 	$(BIN)/ruff format --check

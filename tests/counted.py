@@ -28,7 +28,9 @@ def open_run(model: Path, task: Task, root: Path, vlm: Any, **options: Any) -> R
 
 
 def files(root: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+    """All but logs, which tell times."""
+    found = [path for path in sorted(root.rglob("*")) if path.is_file() and path.suffix != ".log"]
+    return {str(path.relative_to(root)): path.read_bytes() for path in found}
 
 
 def experiment(folder: Path, name: str, body: str, head: str = "VERSION = 1") -> str:

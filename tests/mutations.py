@@ -21,6 +21,7 @@ EXPERIMENT = "src/diptych/run/experiment.py"
 PARAMETERS = "src/diptych/parameters.py"
 RUN = "src/diptych/run/run.py"
 SOURCE = "src/diptych/run/source.py"
+FOLDER = "src/diptych/run/folder.py"
 STORE = "src/diptych/run/store.py"
 CLI = "src/diptych/cli.py"
 CHECK = "src/diptych/cli_check.py"
@@ -68,12 +69,12 @@ MUTATIONS: tuple[Mutation, ...] = (
     (PARAMETERS, "except Exception as error:", "except NameError as error:", "tests/test_run_parameters.py::test_a_signature_that_cannot_be_checked_is_refused"),
     (PARAMETERS, "except Exception as error:", "except ValueError as error:", "tests/test_run_parameters.py::test_annotations_that_cannot_be_read_are_named"),
     # runs: nothing of two states of a file, nothing written for what cannot run
-    (RUN, "                running.require_unchanged()\n", "", "tests/test_run.py::test_nothing_is_stored_once_a_file_that_a_parameter_names_is_edited[2-units1]"),
+    (RUN, "                    running.require_unchanged()\n", "", "tests/test_run.py::test_nothing_is_stored_once_a_file_that_a_parameter_names_is_edited[2-units1]"),
     (RUN, "        running.require_unchanged()\n        result", "        result", "tests/test_run.py::test_nothing_is_stored_once_a_file_that_a_parameter_names_is_edited[4-units2]"),
     (SOURCE, "if self.dtype not in DTYPES:", "if False:", "tests/test_run_refused.py::test_an_unknown_dtype_is_refused_before_anything_is_written"),
     (SOURCE, "require_hub(self.name, self.revision)", "require_hub(self.name, None)", "tests/test_run_refused.py::test_a_revision_of_a_folder_is_refused"),
-    (RUN, "            running.folder.abandon()\n", "", "tests/test_run_refused.py::test_a_refusal_leaves_nothing_behind_but_finished_units"),
-    (STORE, "        write_text(self.path / RUN, json", "        str(json", "tests/test_run_refused.py::test_a_refusal_leaves_nothing_behind_but_finished_units"),
+    (RUN, "running.folder.abandon()", "pass", "tests/test_run_refused.py::test_a_refusal_leaves_nothing_behind_but_finished_units"),
+    (FOLDER, "        write_text(self.path / RUN, json", "        str(json", "tests/test_run_refused.py::test_a_refusal_leaves_nothing_behind_but_finished_units"),
     (STORE, "        except OSError as error:\n            raise StoreError(\n                f\"Runs", "        except KeyError as error:\n            raise StoreError(\n                f\"Runs", "tests/test_store.py::test_a_file_is_no_store"),
     # a user's data: one wrong line refuses the file, by its number
     (FILES, "enumerate(text.split(\"\\n\"), 1)", "enumerate(text.split(\"\\n\"))", "tests/test_folder.py::test_a_wrong_line_is_refused_by_file_and_line[a list]"),

@@ -17,7 +17,7 @@ from diptych.experiments._discovered import discovered
 from diptych.grid import Circuit, Grid
 from diptych.layout import Layout
 from diptych.run import Run, Store
-from diptych.run.store import Folder
+from diptych.run.folder import Folder
 from diptych.sharing import read
 from diptych.tasks.counting import counting
 from laws import IMAGE, TEXT, circuit, scores

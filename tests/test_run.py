@@ -5,7 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -212,10 +212,10 @@ def test_units_come_in_order_whatever_the_order_in_which_they_finish(
     tmp_path: Path, model_folder: Path, small_task: Task
 ) -> None:
     def backwards(
-        work: Callable[..., Any], units: Sequence[Unit], load: Callable[[], Any]
+        work: Callable[..., Any], units: Iterable[Unit], load: Callable[[], Any]
     ) -> Iterator[tuple[Unit, Any]]:
         vlm = load()
-        yield from ((unit, work(vlm, unit.payload)) for unit in reversed(units))
+        yield from ((unit, work(vlm, unit.payload)) for unit in reversed(list(units)))
 
     vlm = Counted()
     open_run(model_folder, small_task, tmp_path / "forwards", Counted()).get(SQUARES, count=4)

@@ -13,8 +13,9 @@ import torch
 from diptych.errors import StoreError
 from diptych.files import HOST, write_whole
 from diptych.result import Result
+from diptych.run.folder import Folder
 from diptych.run.identity import Identity, file_name
-from diptych.run.store import Folder, Store
+from diptych.run.store import Store
 
 NOBODY = 2**22 + 1  # larger than any process number of Linux
 

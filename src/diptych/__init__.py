@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from diptych.registry import find
     from diptych.report.build import build
     from diptych.result import Result
-    from diptych.run import Finding, Run, Store, Unit
+    from diptych.run import Driver, Finding, Run, Store, Study, Unit, load_runs, read_study
     from diptych.similarity import cka, closest, closest_across
     from diptych.swap import carry, carry_as_many, splice
     from diptych.tasks import make_task
@@ -79,7 +79,7 @@ _HOMES = {
     "registry": ("find",),
     "report.build": ("build",),
     "result": ("Result",),
-    "run": ("Finding", "Run", "Store", "Unit"),
+    "run": ("Driver", "Finding", "Run", "Store", "Study", "Unit", "load_runs", "read_study"),
     "similarity": ("cka", "closest", "closest_across"),
     "swap": ("carry", "carry_as_many", "splice"),
     "tasks": ("make_task",),
@@ -98,6 +98,7 @@ __all__ = [
     "Contributions",
     "DiptychError",
     "Drawing",
+    "Driver",
     "Finding",
     "Grid",
     "ImageFile",
@@ -110,6 +111,7 @@ __all__ = [
     "Scores",
     "Span",
     "Store",
+    "Study",
     "Task",
     "Unit",
     "ablate_outside",
@@ -139,6 +141,7 @@ __all__ = [
     "gap_closed",
     "load",
     "logit_lens",
+    "load_runs",
     "make_task",
     "matcher",
     "mib_graph",
@@ -148,6 +151,7 @@ __all__ = [
     "plant",
     "position_map",
     "prove",
+    "read_study",
     "reference_scores",
     "relp",
     "run_circuits",

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from diptych.cli_check import check, print_card
+from diptych.cli_executor import Address, Cpus, Gpus, Kind, Workers, executor
 from diptych.cli_export import export
 from diptych.cli_options import (
     Attention,
@@ -25,6 +26,8 @@ from diptych.cli_options import (
 )
 from diptych.cli_progress import resumable, tell
 from diptych.cli_repair import repair
+from diptych.cli_runs import app as runs_app
+from diptych.cli_study import study
 from diptych.cli_tasks import app as tasks_app
 from diptych.cli_values import Setting, first_line, named_values, shown
 from diptych.errors import DiptychError, InputError
@@ -39,10 +42,12 @@ app = typer.Typer(
     help="How does a vision-language model do the same task from text and from an image?",
 )
 app.add_typer(tasks_app, name="tasks")
+app.add_typer(runs_app, name="runs")
 
 app.command()(check)
 app.command()(export)
 app.command()(repair)
+app.command()(study)
 
 
 def main() -> None:
@@ -97,9 +102,14 @@ def run(
     pixels: PixelBudget = None,
     system: System = None,
     batch_size: Annotated[int, typer.Option(help="Prompts per forward pass.")] = 16,
+    by: Kind = "serial",
+    workers: Workers = None,
+    address: Address = None,
+    cpus: Cpus = 1,
+    gpus: Gpus = None,
 ) -> None:
     """Run one experiment, or read its stored result."""
-    with resumable(runs):
+    with resumable(runs), executor(by, workers, address, cpus, gpus) as working:
         from diptych.run import Run, Store
         from diptych.run.progress import for_terminal
 
@@ -113,6 +123,7 @@ def run(
             "pixels": pixel_budget(pixels),
             "system": system,
             "batch_size": batch_size,
+            "executor": working,
         }
         handle = Run(
             model, make_task(task, **named_values(setting)), store=Store(runs), progress=for_terminal(), **options

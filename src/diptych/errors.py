@@ -23,3 +23,7 @@ class ModelCheckFailed(DiptychError):
 
 class StoreError(DiptychError):
     """A run folder is damaged, or was written by another version."""
+
+
+class Damaged(StoreError):
+    """A stored file does not hold what was written: a run computes it anew."""

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -12,18 +13,23 @@ TEMPORARY = re.compile(r"\..+\.(?P<host>[A-Za-z0-9-]+)\.(?P<process>\d+)\.tmp")
 
 
 def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
-    """Let `write` fill a temporary file beside `path`, then give it its name; nothing is left behind on an error."""
-    temporary = path.with_name(f".{path.name}.{HOST}.{os.getpid()}.tmp")
+    """Let `write` fill a file in a temporary folder beside `path`, then move it there; nothing is left behind on an error.
+
+    A folder, because safetensors writes a temporary file of its own beside the one that it is told to write.
+    """
+    folder = path.with_name(f".{path.name}.{HOST}.{os.getpid()}.tmp")
+    temporary = folder / "whole"
     try:
+        _remove(folder)
+        folder.mkdir()  # never through a link that lay there
         temporary.touch()
         mode = temporary.stat().st_mode
         write(temporary)
         temporary.chmod(mode)  # safetensors makes files that only their owner can read
         _sync(temporary)
         temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    finally:
+        _remove(folder)
     _sync(path.parent)
 
 
@@ -38,11 +44,20 @@ def is_temporary(path: Path) -> bool:
 
 
 def sweep(folder: Path) -> None:
-    """Remove temporary files of processes that have ended; those of other machines may still be written."""
-    for path in folder.rglob(".*.tmp"):
-        match = TEMPORARY.fullmatch(path.name)
-        if match and match["host"] == HOST and not _is_writing(int(match["process"])):
-            path.unlink(missing_ok=True)
+    """Remove what processes that have ended left half written; those of other machines may still be at it."""
+    for base, folders, files in os.walk(folder):  # not glob, which fails where another process removes something
+        for name in (*folders, *files):
+            match = TEMPORARY.fullmatch(name)
+            if match and match["host"] == HOST and not _is_writing(int(match["process"])):
+                _remove(Path(base, name))
+
+
+def _remove(path: Path) -> None:
+    """A folder with all in it, a file or a link; nothing if there is none."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _sync(path: Path) -> None:

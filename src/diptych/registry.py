@@ -43,6 +43,11 @@ def module_of(function: Callable[..., Any]) -> ModuleType:
     return sys.modules[function.__module__]
 
 
+def from_files() -> list[ModuleType]:
+    """The modules that were made from users' files."""
+    return [module for module in list(sys.modules.values()) if TEXT in vars(module)]
+
+
 def file_digest(path: str | Path) -> str:
     """12 hex digits of a file's bytes."""
     return _digest(Path(path).read_bytes())

@@ -9,7 +9,7 @@ from diptych.experiments._measured import helpful_first
 from diptych.experiments._survey import FoldScores
 from diptych.grid import Scores
 from diptych.layout import Layout
-from diptych.run.store import Folder
+from diptych.run.folder import Folder
 
 
 def discovered(folder: str | Path) -> tuple[Scores, dict[str, Any]]:

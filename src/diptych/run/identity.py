@@ -52,7 +52,7 @@ def canonical(value: Any) -> str:
 
 def folder_of(model: str, task: str, experiment: str, digest: str) -> Path:
     """The folder of a result, relative to the store."""
-    return Path(file_name(model), file_name(task), f"{file_name(experiment)}-{digest}")
+    return Path(file_name(model), file_name(task), f"{file_name(experiment)}-{file_name(digest)}")
 
 
 def file_name(text: str) -> str:

@@ -1,26 +1,32 @@
 """The run: one model and one task, whose experiments are answered by the store or computed."""
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from diptych.errors import DiptychError, InputError
+from diptych.errors import Damaged, DiptychError, InputError
 from diptych.items import Task
 from diptych.result import Figure, Result, Row
 from diptych.run.experiment import Experiment
+from diptych.run.folder import Folder
 from diptych.run.identity import Identity
 from diptych.run.progress import Progress, silent
+from diptych.run.running import Running
 from diptych.run.serial import in_process
 from diptych.run.source import ModelSource, load_model
-from diptych.run.store import Folder, Store
+from diptych.run.store import Store
 from diptych.run.unit import AT_ONCE, Executor, Unit, Values, Work
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from diptych.models import VLM
+
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -37,39 +43,6 @@ class Finding:
     def as_result(self, identity: Mapping[str, Any]) -> Result:
         """The result with this identity; grids by name."""
         return Result(identity, self.summary, self.rows, self.conditions, self.figures, tuple(self.grids), self.notes)
-
-
-@dataclass
-class _Running:
-    """An experiment that is being computed: what it may use, and what it has used."""
-
-    experiment: Experiment
-    folder: Folder
-    stage: str
-    given: Mapping[str, Any]
-    plain: Mapping[str, Any]
-    inputs: list[dict[str, str]] = field(default_factory=list)
-    maps: set[str] = field(default_factory=set)
-    at_once: list[int] = field(default_factory=list)
-
-    def shortage(self, batch_size: int) -> list[str]:
-        """A note if memory was too short for some batches."""
-        if not self.at_once:
-            return []
-        return [
-            f"Memory was too short for batches of {batch_size}: {len(self.at_once)} of them were done in parts, the "
-            f"smallest of {min(self.at_once)}. The numbers do not depend on it."
-        ]
-
-    def require_unchanged(self) -> None:
-        """Raise `InputError` if a file that a parameter names has another text now: what follows may be of either."""
-        _, now = self.experiment.bind(self.given)
-        changed = [name for name in now if now[name] != self.plain[name]]
-        if changed:
-            raise InputError(
-                f"The file that parameter '{changed[0]}' names was changed while '{self.experiment.name}' was running. "
-                f"All that is stored is of the old text; give the same command again for the new one."
-            )
 
 
 class Run:
@@ -100,7 +73,8 @@ class Run:
         self._progress = progress or silent
         self._executor = executor
         self._load: Callable[[], VLM] = partial(load, self.source)
-        self._stack: list[_Running] = []
+        self._stack: list[Running] = []
+        self._asked: dict[str, tuple[str, Mapping[str, Any]]] = {}
 
     @property
     def vlm(self) -> "VLM":
@@ -117,14 +91,31 @@ class Run:
         identity = self._identify(asked, plain)
         self._note_use(asked, identity)
         folder = self.store.open(identity)
-        if folder.complete:
-            return folder.result()
-        running = _Running(asked, folder, self._stage(asked, parameters), parameters, plain)
+        self._asked[identity.digest] = (experiment, parameters)
+        if (stored := folder.stored()) is not None:
+            return stored
+        for reason in self.store.superseded(identity):
+            log.warning("%s", reason)
+        running = Running(asked, folder, self._stage(asked, parameters), parameters, plain)
         return self._compute(running, identity, values)
 
+    def folder(self, experiment: str, **parameters: Any) -> Folder:
+        """The folder that the result of an experiment has or would have; nothing is computed or made."""
+        asked = Experiment.find(experiment)
+        return Folder(self.store.root / self._identify(asked, asked.bind(parameters)[1]).path)
+
     def grids(self, result: Result) -> "dict[str, Tensor]":
-        """The named tensors stored beside a result."""
-        return self.store.folder(result).grids()
+        """The named tensors stored beside a result; damaged ones of a result of this run are computed again."""
+        folder = self.store.folder(result)
+        asked = self._asked.get(str(result.identity["digest"]))
+        try:
+            return folder.grids()
+        except Damaged as error:
+            if asked is None:
+                raise
+            folder.reopen(str(error))
+        self.get(asked[0], **asked[1])
+        return folder.grids()
 
     def map(self, work: Work, units: Iterable[Unit], *, name: str = "values") -> Iterator[tuple[Unit, Values]]:
         """Do `work(vlm, unit.payload)` for each unit that the store lacks; yield every unit's values in the given order.
@@ -134,37 +125,42 @@ class Run:
         """
         running = self._running_map(name)
         listed = _distinct(units, name)
-        missing = [unit for unit in listed if not running.folder.has_unit(name, unit.id)]
+        missing = {unit.id: unit for unit in listed if not running.folder.has_unit(name, unit.id)}
         return self._map(running, work, listed, missing, name)
 
     def _map(
-        self, running: _Running, work: Work, listed: Sequence[Unit], missing: Sequence[Unit], name: str
+        self, running: Running, work: Work, listed: Sequence[Unit], missing: dict[str, Unit], name: str
     ) -> Iterator[tuple[Unit, Values]]:
-        done = len(listed) - len(missing)
-        waiting = {unit.id for unit in missing}
-        finished = self._executor(work, missing, self._load)
         stage = f"{running.stage} · {name}"
-        self._progress(stage, done, len(listed))
-        for (
-            unit
-        ) in listed:  # in order and as read from the store: sums come out the same for any executor, fresh or resumed
-            while unit.id in waiting:
-                other, values = next(finished)
-                running.require_unchanged()
-                running.folder.add_unit(name, other.id, values)
-                waiting.discard(other.id)
-                self._progress(stage, len(listed) - len(waiting), len(listed))
+        finished = self._executor(work, _still_missing(missing, running.folder, name), self._load)
+        self._progress(stage, len(listed) - len(missing), len(listed))
+        # in order and as read from the store: sums come out the same for any executor, fresh or resumed
+        for unit in listed:
+            while unit.id in missing:
+                one = next(finished, None)
+                if one is not None:
+                    running.require_unchanged()
+                    running.folder.add_unit(name, one[0].id, one[1])
+                    del missing[one[0].id]
+                elif unit.id in missing:
+                    raise RuntimeError(
+                        f"The executor ended without unit '{unit.id}'; it must yield each that it takes."
+                    )
+                running.folder.note(f"{stage}: {len(listed) - len(missing)} of {len(listed)} units")
+                self._progress(stage, len(listed) - len(missing), len(listed))
             values = running.folder.unit(name, unit.id)
             if (at_once := values.pop(AT_ONCE, None)) is not None:
                 running.at_once.append(int(at_once))
             yield unit, values
 
-    def _compute(self, running: _Running, identity: Identity, values: Mapping[str, Any]) -> Result:
+    def _compute(self, running: Running, identity: Identity, values: Mapping[str, Any]) -> Result:
         self._stack.append(running)
         try:
             finding = running.experiment.function(self, **values)
-        except DiptychError:
-            running.folder.abandon()
+        except BaseException as error:
+            running.folder.note(f"ended by {type(error).__name__}: {error}")
+            if isinstance(error, DiptychError):
+                running.folder.abandon()
             raise
         finally:
             self._stack.pop()
@@ -175,7 +171,9 @@ class Run:
         noted = replace(finding, notes=[*finding.notes, *running.shortage(self.batch_size)])
         running.require_unchanged()
         result = noted.as_result({**identity.to_json(), "inputs": running.inputs})
-        return running.folder.finish(result, finding.grids)
+        stored = running.folder.finish(result, finding.grids)
+        running.folder.note(f"finished: {stored.summary}")
+        return stored
 
     def _identify(self, experiment: Experiment, parameters: Mapping[str, Any]) -> Identity:
         return Identity(
@@ -210,7 +208,7 @@ class Run:
         options = ", ".join(f"{name}={value}" for name, value in given.items())
         return f"{self.task.name} · {experiment.name}{f' ({options})' if options else ''}"
 
-    def _running_map(self, name: str) -> _Running:
+    def _running_map(self, name: str) -> Running:
         if not self._stack:
             raise InputError(
                 "`run.map` stores units in an experiment's folder. Call it inside an experiment, from `run.get`."
@@ -222,6 +220,15 @@ class Run:
             )
         running.maps.add(name)
         return running
+
+
+def _still_missing(missing: dict[str, Unit], folder: Folder, name: str) -> Iterator[Unit]:
+    """Units as workers ask for them; one that another driver has stored by then is missing no more."""
+    for unit in list(missing.values()):
+        if folder.has_unit(name, unit.id):
+            del missing[unit.id]
+        else:
+            yield unit
 
 
 def _distinct(units: Iterable[Unit], name: str) -> list[Unit]:

@@ -5,12 +5,15 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ConfigDict, with_config
+
 from diptych.errors import InputError
 
 if TYPE_CHECKING:
     from diptych.models import VLM
 
 
+@with_config(ConfigDict(extra="forbid"))  # a misspelt option in a study file is noticed
 @dataclass(frozen=True)
 class ModelSource:
     """A shipped organism (`organism/<name>`), a random model (`random:<architecture>`), a folder, or a hub repository."""

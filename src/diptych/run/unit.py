@@ -1,6 +1,6 @@
 """Units of work: the seam between a run and whatever executes it."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -27,5 +27,8 @@ AT_ONCE = "at_once"
 Work = Callable[["VLM", Any], Values]
 """A unit's work, given the model and the payload. A module-level function or a `partial` of one, so that it pickles."""
 
-Executor = Callable[[Work, Sequence[Unit], Callable[[], "VLM"]], Iterator[tuple[Unit, Values]]]
-"""Does the work on all units, each once, and yields them as they finish, in any order. The last argument loads the model."""
+Executor = Callable[[Work, Iterable[Unit], Callable[[], "VLM"]], Iterator[tuple[Unit, Values]]]
+"""Does the work on all units, each once, and yields them as they finish, in any order. The last argument loads the model.
+
+Units are taken one by one as workers are free: what another driver has stored by then is not among them any more.
+"""
