@@ -27,7 +27,7 @@ ENTITY_MUTATIONS: tuple[Mutation, ...] = (
     (ASKED, "accepted_answers(self.naming)) > 0", "[self.naming.answer]) > 0", HERE + "test_only_entities_that_are_named_by_name_or_alias_count_as_identified"),
     (ASKED, "== len(accepted)", "> 0", HERE + "test_answers_of_short_words_alone_are_told"),
     (ASKED, "not item.paired,", "False,", HERE + "test_questions_that_cannot_be_asked_both_ways_of_a_known_entity_are_dropped_and_counted"),
-    (ASKED, "(item.id for item in ordered)", "(item.id for item in items)", HERE + "test_answers_do_not_depend_on_batch_size"),
+    (ASKED, "(item.id for item in ordered)", "(item.id for item in items)", HERE + "test_an_organism_names_countries_and_answers_by_name_and_by_flag"),
     (ROWS, 'one.identified(match) and one.right("text", match) > 0', "one.identified(match)", HERE + "test_the_control_is_of_questions_that_are_answered_from_text"),
     (ROWS, '{**row, "Wilcoxon p": None} if', "row if", HERE + "test_the_control_is_of_questions_that_are_answered_from_text"),
     (ROWS, "[one for one in asked if one.identified(other)], other", "[one for one in asked if one.identified(match)], other", HERE + "test_only_entities_that_are_named_by_name_or_alias_count_as_identified"),
