@@ -16,6 +16,7 @@ from diptych.compare import overlaps
 from diptych.experiments import _comparison, _interchange
 from diptych.experiments._panels import Panel
 from diptych.experiments._survey import FoldScores
+from diptych.gaps import by_entity, gap
 from diptych.grid import Grid
 from diptych.layout import Layout
 from diptych.paper_compat import PaperCompat
@@ -163,6 +164,21 @@ def of_population(clusters: int) -> float:
     return query_niou(text, image)
 
 
+KNOWN, LOST = 0.8, 0.25
+"""Share of questions about entities that are answered right by name, and what of it is lost by picture."""
+
+
+def gap_interval(seed: int, clusters: int) -> Interval:
+    """Of entities with three or four questions each, some better known than others."""
+    chance = np.random.default_rng([seed, clusters])
+    questions = chance.integers(3, 5, size=clusters)
+    known = chance.beta(5 * KNOWN, 5 - 5 * KNOWN, size=clusters).repeat(questions)
+    names = [str(entity) for entity in np.arange(clusters).repeat(questions)]
+    right = chance.random((2, known.size)) < (known, known * (1 - LOST))
+    found = gap(right[0], right[1], names, seed=seed).difference
+    return found.low, found.high
+
+
 OVERLAP = (_comparison.reweight, student)
 CASES = (
     Case("mean", "percentile bootstrap", mean_interval, 0.0, (cluster_bootstrap,), (24, 48, 96), (12,)),
@@ -200,5 +216,14 @@ CASES = (
         OVERLAP,
         clusters=(),
         few=(FOLDS,),
+    ),
+    Case(
+        "entity gap",
+        "mean over entities of text − image, 3 or 4 questions each (clusters: entities)",
+        gap_interval,
+        KNOWN * LOST,
+        (gap, by_entity, cluster_bootstrap, expanded),
+        clusters=(20, 60, 180),
+        few=(12,),
     ),
 )

@@ -84,6 +84,24 @@ def test_names_are_asked_of_the_same_entities_in_the_same_splits(folder: Path) -
     assert {item.cluster for item in names.items} == {item.cluster for item in read(folder, **MAPS).items}
 
 
+def test_questions_come_with_those_for_names_of_pictured_entities_that_are_asked_about(folder: Path) -> None:
+    names = read(folder, "entity_names", entity_columns=ENTITY_COLUMNS, query="Who is this {type}?").items
+    table = folder / "questions.csv"
+    table.write_text("\n".join(line for line in table.read_text().splitlines() if ",Q1," not in line))
+    entities = folder / "entities.csv"
+    entities.write_text(entities.read_text().replace("number,2.png", "number,"))
+
+    named = read(folder, **MAPS, naming="Who is this {type}?").naming
+
+    assert [item.cluster for item in named] == [f"Q{n}" for n in range(COUNT) if n not in (1, 2)]
+    assert (named[1].query, named[1].answer, named[1].accepted) == (
+        "Who is this number?",
+        "3 4",
+        ("3 4", "the 3", "O'3"),
+    )
+    assert named == tuple(item for item in names if item.cluster not in ("Q1", "Q2"))
+
+
 def test_an_entity_of_no_type_is_a_subject(folder: Path) -> None:
     columns = {key: column for key, column in ENTITY_COLUMNS.items() if key != "type"}
 

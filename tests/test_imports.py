@@ -21,6 +21,7 @@ VALUES = {
     "activations",
     "alignment",
     "exchange",
+    "gaps",
     "grid",
     "items",
     "layout",

@@ -108,6 +108,14 @@ BROKEN_TASKS = {
     "no items": ({"items": ()}, "Task 'letters' has no items. Give at least two per split"),
     "one id twice": ({"items": (item(0), item(2), item(0))}, "has items of the same id: ['i0']. Each must be unique"),
     "an answer twice": ({"answers": ("a", "b", "c", "b")}, "lists answers twice: ['b']. Each must be unique"),
+    "one entity named twice": (
+        {"naming": tuple(item(number, cluster="c0") for number in (0, 1))},
+        "Task 'letters' asks twice for the names of clusters: ['c0']. Each must be unique",
+    ),
+    "a name without a picture": (
+        {"naming": (item(0), item(1, image=None))},
+        "Task 'letters' asks for names without a picture: ['i1']. Expected items that show the entity",
+    ),
     "an unlisted answer": (
         {"answers": ("a",)},
         "answers that are not in its answer set: ['b', 'c']. Add them to `answers`",
@@ -217,6 +225,7 @@ CHANGED_TASKS: dict[str, Any] = {
     "version": 2,
     "items": tuple(map(item, range(59))),
     "answers": ("a", "b", "c", "d"),
+    "naming": (Item("n0", None, Drawing(grey, {"shade": 0}), "Who is it?", "Ann", cluster="c0"),),
 }
 
 

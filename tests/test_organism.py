@@ -14,7 +14,8 @@ from diptych.models.organism_card import Exam, shipped_tasks
 from diptych.models.organism_data import prompt
 from diptych.models.organism_families import FAMILIES
 from diptych.models.organism_recipes import RECIPES
-from diptych.models.organism_sources import held_out, named
+from diptych.models.organism_sources import held_out
+from diptych.tasks.countries import named
 from diptych.tasks.factual_recall import countries
 
 TASKS = shipped_tasks()

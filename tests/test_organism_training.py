@@ -20,6 +20,7 @@ from diptych.models.organism_lessons import Lessons
 from diptych.models.organism_recipes import RECIPES, Recipe, Stage
 from diptych.models.organism_words import cut
 from diptych.tasks._marks import marks
+from diptych.tasks.countries import NAMING
 
 NAMES = pytest.mark.parametrize("name", RECIPES)
 TASKS = pytest.mark.parametrize("task", sources.TASKS)
@@ -135,7 +136,7 @@ def test_the_same_data_is_drawn_anew() -> None:
 
 def test_a_naming_item_asks_for_what_its_text_says() -> None:
     item = sources.naming_item(random.Random(0), "image")
-    assert item.query == sources.NAMING and item.answer == item.text
+    assert item.query == NAMING and item.answer == item.text
 
 
 def test_neither_piece_alone_says_which_word_it_is_but_an_answer_shows_in_its_first() -> None:

@@ -1,5 +1,6 @@
 """Statistics against numbers that can be worked out by hand, and coverage by simulation."""
 
+import itertools
 import math
 
 import numpy as np
@@ -14,6 +15,7 @@ from diptych.statistics import (
     mean,
     mean_of_ratios,
     ratio_of_means,
+    share,
     wilcoxon,
 )
 
@@ -103,6 +105,20 @@ def test_the_interval_covers_the_mean_about_as_often_as_it_says() -> None:
     assert 0.86 <= covered / 200 <= 0.98  # percentile intervals of 25 clusters cover a little under 95 %
 
 
+def test_the_interval_of_a_share_is_wilson_s() -> None:
+    all_of_60, half = share([True] * 60), share([True, False] * 8)
+
+    # z = 1.96: n / (n + z²) is the lower limit of n of n
+    assert (all_of_60.value, all_of_60.high) == (1, 1) and all_of_60.low == pytest.approx(60 / 63.8415, abs=1e-4)
+    assert half.value == 0.5 and half.high - 0.5 == pytest.approx(0.5 - half.low) == pytest.approx(0.2200, abs=1e-4)
+    assert (half.n, half.unit) == (16, "16 values") and "Wilson" in half.method
+
+
+def test_the_share_of_nothing_is_refused() -> None:
+    with pytest.raises(InputError, match="No values"):
+        share([])
+
+
 def test_a_ratio_of_means_divides_the_means() -> None:
     estimate = ratio_of_means([1, 2, 3], [2, 4, 6], names(3))
 
@@ -172,6 +188,24 @@ def test_zeros_take_ranks_in_wilcoxon_and_then_drop_out() -> None:
     smaller_side = {frozenset(), *(frozenset({r}) for r in (2, 3, 4, 5, 6)), frozenset({2, 3}), frozenset({2, 4})}
 
     assert wilcoxon([0, 1, 2, 3, 4, -5]) == pytest.approx(2 * len(smaller_side) / 2**5)
+
+
+@pytest.mark.parametrize("values", [[1.0] * 10, [1, 1, -1, 2, 2, 0, 0, -3], [0.5, -0.5, 0.25, 1, 1, 1, 0]])
+def test_the_signed_rank_test_of_ties_is_that_of_all_signs(values: list[float]) -> None:
+    sizes, told = np.abs(values), np.array(values)
+    ranks = np.array([(sizes < size).sum() + ((sizes == size).sum() + 1) / 2 for size in sizes]) * (sizes > 0)
+    signs = np.array(list(itertools.product([0, 1], repeat=len(values))))
+    sums, found = signs @ ranks, ranks[told > 0].sum()
+
+    assert wilcoxon(values) == pytest.approx(min(1, 2 * min((sums <= found).mean(), (sums >= found).mean())))
+
+
+def test_many_differences_are_tested_by_the_normal_approximation() -> None:
+    values = np.random.default_rng(0).normal(0.05, size=200)
+
+    exact, approximate = wilcoxon(values), wilcoxon(np.append(values, 1e-9))
+
+    assert 0.01 < exact < 0.99 and exact != approximate == pytest.approx(exact, abs=0.01)
 
 
 def test_holm_multiplies_the_sorted_p_values_by_what_is_left() -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from diptych.exchange import mib_graph, reference_scores, table
     from diptych.experiments._discovered import discovered
     from diptych.gap import gap_closed
+    from diptych.gaps import gap
     from diptych.grid import Circuit, Grid, Scores
     from diptych.interventions import ablate_outside, run_circuits
     from diptych.items import Contrast, Drawing, ImageFile, Item, Task
@@ -62,6 +63,7 @@ _HOMES = {
     "exchange": ("mib_graph", "reference_scores", "table"),
     "experiments._discovered": ("discovered",),
     "gap": ("gap_closed",),
+    "gaps": ("gap",),
     "grid": ("Circuit", "Grid", "Scores"),
     "interventions": ("ablate_outside", "run_circuits"),
     "items": ("Contrast", "Drawing", "ImageFile", "Item", "Task"),
@@ -139,6 +141,7 @@ __all__ = [
     "exact",
     "find",
     "gap_closed",
+    "gap",
     "load",
     "logit_lens",
     "load_runs",

@@ -130,12 +130,16 @@ class Contrast:
 
 @dataclass(frozen=True)
 class Task:
-    """A named set of items with the set of possible answers."""
+    """A named set of items with the set of possible answers.
+
+    `naming`: items that ask for the name of the entity in the picture, one for each cluster whose entity has a name.
+    """
 
     name: str
     version: int
     items: tuple[Item, ...]
     answers: tuple[str, ...]
+    naming: tuple[Item, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.items:
@@ -148,6 +152,7 @@ class Task:
                 f"Task '{self.name}' has answers that are not in its answer set: {unlisted[:5]}. Add them to `answers`."
             )
         _refuse_divided_splits(self.name, self.items)
+        _refuse_unusable_naming(self.name, self.naming)
 
     def split(self, split: Split) -> tuple[Item, ...]:
         """Items of one of three disjoint splits; a cluster is never divided."""
@@ -161,7 +166,11 @@ class Task:
 
     @cached_property
     def _digest(self) -> str:
-        return plain_digest([self.name, self.version, list(self.answers), [_plain(item) for item in self.items]])[:12]
+        told = [self.name, self.version, list(self.answers), [_plain(item) for item in self.items]]
+        named = (
+            [[_plain(item) for item in self.naming]] if self.naming else []
+        )  # without, digests are those of old results
+        return plain_digest(told + named)[:12]
 
     def digest(self) -> str:
         """12 hex digits that change when any item, answer or the version changes."""
@@ -242,6 +251,17 @@ def _refuse_divided_splits(name: str, items: tuple[Item, ...]) -> None:
                 f"Cluster '{item.cluster}' of task '{name}' is in the splits {places[item.cluster]} and {item.split}. "
                 f"Items of one entity or picture are not independent: put them into one split."
             )
+
+
+def _refuse_unusable_naming(name: str, naming: tuple[Item, ...]) -> None:
+    """Raise unless each item has a picture and is alone in its cluster."""
+    _refuse_duplicates(f"Task '{name}' asks twice for the names of clusters", [item.cluster for item in naming])
+    blind = [item.id for item in naming if not item.has("image")]
+    if blind:
+        raise InputError(
+            f"Task '{name}' asks for names without a picture: {blind[:5]}. Expected items that show the entity: give them "
+            f"an image."
+        )
 
 
 def _refuse_control_characters(item_id: str, name: str, value: str) -> None:

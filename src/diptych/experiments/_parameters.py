@@ -12,6 +12,7 @@ from diptych.items import Modality
 MetricName = Literal["logit_diff", "logit", "probability", "indirect_effect"]
 Reduction = Literal["l1", "abs", "signed"]
 MatcherName = Literal["alias", "exact", "popvqa", "vqa"]
+EntityMatcher = Literal["alias", "exact", "popvqa"]  # vqa wants the answers of ten annotators
 Seed = Annotated[int, Ge(0)]
 Count = Annotated[int, Ge(1)]
 Several = Annotated[int, Ge(2)]

@@ -15,8 +15,9 @@ from diptych.items import Item, Modality, Task
 from diptych.models.organism_data import prompt
 from diptych.models.organism_families import Family
 from diptych.models.organism_recipes import Batch, Recipe
-from diptych.models.organism_sources import TASKS, held_out, named, shown_items
+from diptych.models.organism_sources import TASKS, held_out, shown_items
 from diptych.registry import find
+from diptych.tasks.countries import named
 from diptych.tasks.factual_recall import countries
 
 Accuracy = dict[str, dict[str, Any]]

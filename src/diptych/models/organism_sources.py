@@ -6,15 +6,14 @@ from dataclasses import replace
 
 from diptych.items import Drawing, Item, Modality
 from diptych.tasks import arithmetic, counting, factual_recall, ordering, sentiment
-from diptych.tasks._countries import COUNTRIES, Country
+from diptych.tasks._countries import COUNTRIES
 from diptych.tasks._draw import SIZE, Box
 from diptych.tasks._emoji import FACES, OBJECTS, PROPS
 from diptych.tasks._marks import marks
 from diptych.tasks._row import COLOURS, SOLIDS
+from diptych.tasks.countries import named
 
 TASKS = ("counting", "arithmetic", "ordering", "sentiment", "factual_recall")
-NAMING = "Name this country."
-"""The question that asks what a picture is of; a model that answers it right recognises the flag."""
 BLANK = "blank"  # what an image token reads where the picture is empty
 COVERED = 0.15  # an image token reads a large figure that covers at least this share of its cell
 
@@ -22,13 +21,6 @@ COVERED = 0.15  # an image token reads a large figure that covers at least this 
 def naming_item(chance: random.Random, modality: Modality) -> Item:
     """A country whose name is asked for."""
     return named(chance.choice(factual_recall.countries()))
-
-
-def named(country: Country) -> Item:
-    """The item that asks for the name of a country."""
-    relation = next(name for name in factual_recall.QUERIES if factual_recall.fact(country, name))
-    item = factual_recall.item_of(country, relation)
-    return replace(item, id=f"{country.code}-name", query=NAMING, answer=country.name, group="name")
 
 
 SAMPLERS: dict[str, Callable[[random.Random, Modality], Item]] = {

@@ -7,6 +7,7 @@ from diptych.statistics.estimates import (
     mean_of_ratios,
     ratio_of_means,
     resampled_means,
+    share,
 )
 from diptych.statistics.hypotheses import holm, mcnemar, wilcoxon
 from diptych.statistics.nulls import MaximumNull, max_statistic_null
@@ -27,6 +28,7 @@ __all__ = [
     "mean_of_ratios",
     "ratio_of_means",
     "resampled_means",
+    "share",
     "student",
     "together",
     "wilcoxon",

@@ -7,11 +7,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
+from scipy import stats
 
 from diptych.statistics.resampling import (
     DRAWS,
     by_cluster,
     drawn_clusters,
+    refuse_unusable,
     resampled_counts,
     resampled_sums,
 )
@@ -41,6 +43,18 @@ class Estimate:
         if math.isnan(self.value):
             return f"undefined ({self.reason})"
         return f"{self.value:.3g} [{self.low:.3g}, {self.high:.3g}]"
+
+
+def share(right: Sequence[bool], *, level: float = 0.95) -> Estimate:
+    """The share of independent values that are true, with its Wilson interval, which is wide at 0 and 1 too.
+
+    Raises `InputError` if there are none. Source: Wilson, JASA 1927.
+    """
+    refuse_unusable(np.asarray(right, float))
+    found = stats.binomtest(sum(right), len(right))
+    limits = found.proportion_ci(level, method="wilson")
+    method = f"{level:.0%} Wilson".replace("%", " %")
+    return Estimate(found.statistic, limits.low, limits.high, len(right), f"{len(right)} values", method, 0, 0)
 
 
 def mean(values: Float[np.ndarray, " n"]) -> float:

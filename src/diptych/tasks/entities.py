@@ -4,7 +4,7 @@ from pathlib import Path
 
 from diptych.errors import InputError
 from diptych.items import Item, Task
-from diptych.tasks._entities import Entity, read_entities
+from diptych.tasks._entities import IDENTIFY, Entity, naming_items, read_entities
 from diptych.tasks._files import Row, find_table, read_table
 from diptych.tasks._rows import item_at, needed, rename, text, texts
 
@@ -17,6 +17,7 @@ def entities(
     images: Path | None = None,
     entity_columns: dict[str, str] | None = None,
     question_columns: dict[str, str] | None = None,
+    naming: str = IDENTIFY,
     name: str | None = None,
 ) -> Task:
     """Questions about entities, by name in the text panel and by picture in the other (PopVQA, Cohen et al. 2412.14133).
@@ -26,6 +27,8 @@ def entities(
     "the subject of this image"), accepted (answers; the first is the one that is compared by its first token), and
     possibly id and relation. `images`: the folder in which image paths start. `entity_columns`, `question_columns`:
     field → column, if columns have other names. A counterfactual is asked the same relation of another entity.
+
+    `naming`: what asks for the name of an entity that has a picture and questions (see `entity_names`, `entity_gap`).
     """
     known = read_entities(Path(path), images, entity_columns)
     table = find_table(Path(path), "questions")
@@ -38,7 +41,10 @@ def entities(
             )
         items[item.id] = (row, item)
     found = tuple(item for _, item in items.values())
-    return Task(name or Path(path).resolve().name, 1, found, tuple(dict.fromkeys(item.answer for item in found)))
+    asked = {item.cluster for item in found}
+    names = naming_items((entity for key, entity in known.items() if key in asked and entity.picture), naming)
+    answers = tuple(dict.fromkeys(item.answer for item in found))
+    return Task(name or Path(path).resolve().name, 1, found, answers, names)
 
 
 def _item(row: Row, known: dict[str, Entity]) -> Item:
