@@ -112,7 +112,9 @@ def ratio_of_means(
         return replace(below, value=math.nan, low=math.nan, high=math.nan, reason=reason)
     above_sums, below_sums = resampled_sums(columns, members, drawn_clusters(len(members), draws, seed))
     value = float(columns[0].mean() / columns[1].mean())
-    return _estimate(value, above_sums / below_sums, columns, members, level, draws, seed)
+    with np.errstate(divide="ignore", invalid="ignore"):  # a draw may hold no denominator at all
+        ratios = above_sums / below_sums
+    return _estimate(value, ratios, columns, members, level, draws, seed)
 
 
 def mean_of_ratios(
