@@ -41,10 +41,10 @@ def test_layers_by_hand() -> None:
 
 def test_random_circuits_share_as_much_in_each_layer_as_expected() -> None:
     chance = torch.Generator().manual_seed(0)
-    shape = (3, TEXT.length, 20)
+    shape, shares = (3, TEXT.length, 20), (torch.tensor([0.5, 0.2, 0.1]), torch.tensor([0.2, 0.4, 0.3]))
     drawn = []
     for _ in range(60):
-        a, b = (torch.rand(shape, generator=chance) < torch.tensor([0.5, 0.2, 0.1])[:, None, None] for _ in range(2))
+        a, b = (torch.rand(shape, generator=chance) < share[:, None, None] for share in shares)
         drawn.append(depths(Grid(a, a, TEXT, "m"), Grid(b, b, TEXT, "m")))
 
     for index in range(len(SEGMENTS) * len(KINDS)):

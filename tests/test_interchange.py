@@ -155,7 +155,9 @@ def test_circuits_are_measured_as_each_would_be_alone() -> None:
     assert len(together["circuits"]) == len(list(plan())) == 1 + 2 * 4 * (1 + 2)
     assert together["circuits"].std(0).min() > 1e-6
     torch.testing.assert_close(together["circuits"], alone["circuits"], atol=1e-9, rtol=0)
-    assert {len(values) for values in plan.effects([together], list("abc")).cases.values()} == {1, 2}
+    cases = plan.effects([together], list("abc")).cases
+    assert {len(values) for values in cases.values()} == {1, 2}
+    np.testing.assert_array_equal(np.concatenate(list(cases.values())), together["circuits"].numpy())
 
 
 @pytest.fixture(scope="module")
