@@ -41,7 +41,7 @@ def of_curve(result: Result) -> Row:
 
 def of_overlap(result: Result) -> Row:
     both = [row for row in result.rows if row["kind"] == "both" and row["low"] is not None]
-    return {str(row["segment"]): bounds(row, "nIoU") + [row["of ceiling"]] for row in both}
+    return {str(row["segment"]): [*bounds(row, "nIoU"), row["of ceiling"]] for row in both}
 
 
 def of_swap(result: Result) -> Row:
