@@ -174,7 +174,7 @@ def test_tasks_that_read_one_s_own_data_are_listed_with_what_they_need(command: 
     assert said.status == 0
     listed = said.out
     assert all(name in listed for name in names("task"))
-    assert "path=..." in listed and "data=... split=..." in listed and "per_split=100" in listed
+    assert "path=..." in listed and "data=... split=..." in listed and "per_split=250" in listed
 
 
 def test_names_of_tasks_and_parameters_are_whole_in_a_narrow_terminal(command: Command) -> None:

@@ -33,7 +33,7 @@ from diptych.cli_values import Setting, first_line, named_values, shown
 from diptych.errors import DiptychError, InputError
 from diptych.experiments import DEMO, DEMO_TASKS
 from diptych.registry import names
-from diptych.tasks import make_task
+from diptych.tasks import make_task, small_task
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -76,7 +76,7 @@ def demo(
         torch.set_num_threads(1)  # in so small a model, threads on busy cores only wait for each other
         progress = Bars() if sys.stderr.isatty() else Lines()
         results = []
-        for handle in [Run(model, make_task(name), store=Store(out), progress=progress) for name in task]:
+        for handle in [Run(model, small_task(name), store=Store(out), progress=progress) for name in task]:
             for experiment, parameters in DEMO:
                 results.append(handle.get(experiment, **parameters))
                 tell(results[-1])

@@ -29,10 +29,10 @@ from diptych.models.organism_lessons import Lessons, Notes
 from diptych.models.organism_recipes import RECIPES, Recipe, Stage
 from diptych.models.organism_sources import ANSWERS, DATA_WORDS, TASKS, readings, training_items
 from diptych.models.organism_words import build_tokenizer, cut
-from diptych.registry import find
 
 ROLES = ("user", "assistant", "model")
 WORD_SPREAD = 0.1
+
 """Of the first word embeddings; large enough that training does not at once forget how they are related."""
 
 
@@ -203,7 +203,7 @@ def _drawn(items: dict[str, dict[Modality, list[Item]]], pictures: Path | None) 
 
 def _texts(items: dict[str, dict[Modality, list[Item]]], phrases: list[str]) -> list[str]:
     """All that the tokenizer has to know."""
-    tasks = [find("task", task)() for task in TASKS if task in items]
+    tasks = [small_task(task) for task in TASKS if task in items]
     known = [item for panels in items.values() for panel in panels.values() for item in panel]
     known += [item for task in tasks for item in task.items]
     answers = [answer for task in tasks for answer in task.answers]

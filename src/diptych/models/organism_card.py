@@ -16,7 +16,7 @@ from diptych.models.organism_data import prompt
 from diptych.models.organism_families import Family
 from diptych.models.organism_recipes import Batch, Recipe
 from diptych.models.organism_sources import TASKS, held_out, shown_items
-from diptych.registry import find
+from diptych.tasks import small_task
 from diptych.tasks.countries import named
 from diptych.tasks.factual_recall import countries
 
@@ -36,9 +36,10 @@ studying circuits, not for use. {kind}
 
 ## Accuracy
 
-Measured after reloading these files in float32, on all shipped items of each task (all three splits). *Text* and *image*: the
+Measured after reloading these files in float32, on some 300 items of each generated task (`per_split=100`, all three splits) and
+all facts. *Text* and *image*: the
 best of the task's answers, by first token, is right. *Exact*: greedy generation gives the whole answer and then stops.
-*Held out*: those of the shipped items whose data never occurs as a picture in training; sums and differences, lists of
+*Held out*: those of these items whose data never occurs as a picture in training; sums and differences, lists of
 objects, colours or faces among them do not occur as text either, whereas products, quotients and facts about countries are
 known from text, since they can only be learnt by heart. *Shown*: {shown} other items per task, of data that training may show,
 in new pictures. *Chance*: who always gives the commonest answer.
@@ -160,8 +161,8 @@ def _naming(exam: Exam) -> dict[str, Any]:
 
 
 def shipped_tasks() -> list[Task]:
-    """The five tasks as diptych ships them."""
-    return [find("task", name)() for name in TASKS]
+    """The five tasks, with 100 items per split of those that are generated."""
+    return [small_task(name) for name in TASKS]
 
 
 def write_card(

@@ -20,7 +20,7 @@ HELD_OUT = {"plus": 3, "minus": 3, "times": 5, "over": 5}
 QUERY = "What is the result? Answer with a number."
 
 
-def arithmetic(*, per_split: int = 100, seed: int = 0, operators: str = "+-×÷", style: Style = "print") -> Task:
+def arithmetic(*, per_split: int = 270, seed: int = 0, operators: str = "+-×÷", style: Style = "print") -> Task:
     """Items that ask for a + b, a − b, a × b or a ÷ b; the operators are equally frequent, up to one item.
 
     Operands of + and − have two digits (10 to 49), and differences are positive. A product is at most 199, so that 200
@@ -30,8 +30,8 @@ def arithmetic(*, per_split: int = 100, seed: int = 0, operators: str = "+-×÷"
     The group is the operator, so a counterfactual has other operands; the cluster is the unordered pair of numbers: 23 +
     45, 45 + 23 and 45 − 23 share a split, and so do 12 × 14, 14 × 12 and 168 ÷ 12. All items are held out (`held_out`).
 
-    `per_split`: the mean over splits; pairs are never divided, so a split may hold a few fewer (ask for 270 to have at
-    least 250 in each). `operators`: those to ask for. `style`: printed characters, or strokes without a font.
+    `per_split`: the mean over splits; pairs are never divided, so a split may hold a few fewer (at least 250 of 270).
+    `operators`: those to ask for. `style`: printed characters, or strokes without a font.
     """
     _check(operators, style)
     pools = {sign: [pair for pair in pairs(sign) if held_out(item_of(sign, *pair))] for sign in operators}

@@ -20,7 +20,7 @@ LARGEST = 1000  # items per split
 TRIES = 2000  # draws of a list before the search for a new one is given up
 
 
-def counting(*, per_split: int = 100, seed: int = 0, style: Style = "emoji", objects: int = 8, others: int = 2) -> Task:
+def counting(*, per_split: int = 250, seed: int = 0, style: Style = "emoji", objects: int = 8, others: int = 2) -> Task:
     """Items that ask how often one kind occurs among eight objects of three kinds.
 
     Kinds and answers are balanced: every (kind, answer) pair occurs equally often, up to one item; so who always gives

@@ -17,7 +17,7 @@ LARGEST = 1000  # items per split
 TRIES = 2000  # draws of a row before the search for a new one is given up
 
 
-def ordering(*, per_split: int = 100, seed: int = 0, objects: int = 4, depth: float = 1.0) -> Task:
+def ordering(*, per_split: int = 250, seed: int = 0, objects: int = 4, depth: float = 1.0) -> Task:
     """Items that ask for the colour of one of four solids in a row, counted from either end.
 
     Colours of a row differ. Questions and answers are balanced: every (question, colour) pair occurs equally often, up

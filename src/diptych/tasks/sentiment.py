@@ -20,7 +20,7 @@ LARGEST = 600  # items per split
 TRIES = 2000  # draws of a scene before the search for a new one is given up
 
 
-def sentiment(*, per_split: int = 100, seed: int = 0, faces: int = 4, dissenters: int = 1, props: int = 2) -> Task:
+def sentiment(*, per_split: int = 250, seed: int = 0, faces: int = 4, dissenters: int = 1, props: int = 2) -> Task:
     """Items that ask how most of four people feel: happy, sad, angry or scared; one of them feels otherwise.
 
     Each mood has three words and three faces, so no single word gives the answer. Moods are equally frequent, up to one
