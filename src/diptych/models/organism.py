@@ -29,10 +29,10 @@ from diptych.models.organism_lessons import Lessons, Notes
 from diptych.models.organism_recipes import RECIPES, Recipe, Stage
 from diptych.models.organism_sources import ANSWERS, DATA_WORDS, TASKS, readings, training_items
 from diptych.models.organism_words import build_tokenizer, cut
+from diptych.tasks import small_task
 
 ROLES = ("user", "assistant", "model")
 WORD_SPREAD = 0.1
-
 """Of the first word embeddings; large enough that training does not at once forget how they are related."""
 
 
