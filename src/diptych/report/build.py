@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
-from jinja2 import BaseLoader, Environment, StrictUndefined, Template
+from jinja2 import Environment, FunctionLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from diptych.errors import InputError
@@ -53,18 +53,17 @@ def render(results: Sequence[Result], *, title: str) -> str:
         models=list(dict.fromkeys(str(result.identity["model"]) for result in results)),
         tasks=list(dict.fromkeys(str(result.identity["task"]) for result in results)),
         count=len(results),
-        long_table=LONG_TABLE,
     )
 
 
 def _template() -> Template:
     environment = Environment(
-        loader=BaseLoader(), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FunctionLoader(_asset), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.policies["json.dumps_kwargs"] = {"sort_keys": True, "allow_nan": False, "separators": (",", ":")}
-    environment.globals |= {"token_runs": sections.token_runs, "verdict": sections.verdict}
+    environment.globals |= {"token_runs": sections.token_runs, "verdict": sections.verdict, "long_table": LONG_TABLE}
     environment.filters |= {"number": text, "heading": sections.heading, "visible": visible}
-    return environment.from_string(_asset("template.html.jinja"))
+    return environment.get_template("page.html.jinja")
 
 
 def visible(token: str) -> str:

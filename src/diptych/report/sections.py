@@ -8,6 +8,7 @@ from itertools import count, groupby
 from typing import Any
 
 from diptych.report.figures import DRAW, side_by_side
+from diptych.report.overview import Question, overview
 from diptych.report.palette import segment_colour
 from diptych.report.picture_maps import Sheet, draw, veil
 from diptych.report.sentences import describe, is_right
@@ -119,6 +120,12 @@ class Page:
 
     opening: Plate | None
     sections: Sequence[Section]
+
+    @property
+    def questions(self) -> Sequence[Question]:
+        """The overview: what all results together say."""
+        parts = [part for section in self.sections for part in section.parts]
+        return overview([(finding.result, finding.label, part.anchor) for part in parts for finding in part.findings])
 
 
 def arrange(results: Sequence[Result]) -> Page:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
-from diptych.result import Bars, Curves, Figure, Heatmap, Number, PictureMaps, Row, Series
+from diptych.result import Bars, Curves, Figure, Heatmap, PictureMaps, Row, Series
 
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 MISSING = "n/a"
@@ -21,9 +21,9 @@ class Table:
     numeric: Sequence[bool]
 
 
-def known(value: Number) -> TypeGuard[float]:
+def known(value: Any) -> TypeGuard[float]:
     """Whether the value is a finite number."""
-    return value is not None and math.isfinite(value)
+    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def text(value: Any, digits: int | None = None) -> str:
