@@ -21,6 +21,7 @@ VALUES = {
     "activations",
     "alignment",
     "exchange",
+    "figures",
     "grid",
     "items",
     "layout",
@@ -64,14 +65,15 @@ LOWER = {
     **dict.fromkeys(ONLY_VALUES, BASE | VALUES | ONLY_VALUES),
     "run": BASE | VALUES,
     "experiments": BASE | VALUES | {"tasks", "models", "batch", "run"} | METHODS,
-    "report": {"errors", "files", "result"},
+    "report": {"errors", "figures", "files", "result"},
     "contact_sheet": BASE | {"items"},
 }
 TOP = {"cli", "cli_check", "cli_export", "cli_options", "cli_tasks", "cli_values", "__main__", "__init__"}
 """May import everything."""
 
-LATE = {("run", "models")}
-"""Imports allowed inside functions and for type checkers only: a stored result is read without a model."""
+LATE = {("run", "models"), ("result", "report")}
+"""Imports allowed inside functions and for type checkers only: a stored result is read without a model, and drawn by the
+report when it is looked at."""
 
 WITHOUT_TORCH = (
     BASE | {"items", "matching", "spans", "result", "statistics", "tasks", "run", "report", "contact_sheet"} | TOP

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from diptych.planted import plant
     from diptych.registry import find
     from diptych.report.build import build
+    from diptych.report.paper import save_figure
     from diptych.result import Result
     from diptych.run import Finding, Run, Store, Unit
     from diptych.similarity import cka, closest, closest_across
@@ -71,6 +72,7 @@ _HOMES = {
     "planted": ("plant",),
     "registry": ("find",),
     "report.build": ("build",),
+    "report.paper": ("save_figure",),
     "result": ("Result",),
     "run": ("Finding", "Run", "Store", "Unit"),
     "similarity": ("cka", "closest", "closest_across"),
@@ -138,6 +140,7 @@ __all__ = [
     "reference_scores",
     "relp",
     "run_circuits",
+    "save_figure",
     "set_effects",
     "stability",
     "table",
