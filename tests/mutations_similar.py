@@ -19,7 +19,7 @@ NODES = "src/diptych/experiments/node_view.py"
 VIEW = "src/diptych/experiments/_view.py"
 PICTURE = "src/diptych/experiments/_picture.py"
 MAPS = "src/diptych/report/picture_maps.py"
-RESULT = "src/diptych/result.py"
+FIGURES = "src/diptych/figures.py"
 
 HERE, WEIGHTS, DIRECTS = (
     "tests/test_similarity.py::",
@@ -295,7 +295,7 @@ SIMILAR_MUTATIONS: tuple[Mutation, ...] = (
         FIGURE + "test_maps_over_pictures_share_one_scale_from_zero",
     ),
     (
-        RESULT,
+        FIGURES,
         "        _require_png(owner, self.picture)\n",
         "",
         "tests/test_result.py::test_a_picture_that_is_not_in_the_report_itself_is_refused",

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -69,6 +70,19 @@ def test_a_report_is_made_from_the_folder_alone(lab: Path, command: Command) -> 
     assert said.status == 0
     assert said.out == "page.html\n"
     assert "0.5 1 a" in (lab / "page.html").read_text()
+
+
+def test_the_figures_of_a_report_are_written_on_request(lab: Path, command: Command) -> None:
+    bars = "Bars('t', 'c', 'x', 'y', ['a'], [Series('s', [1.0])])"
+    head = "from diptych.result import Bars, Series\nfrom diptych.run import Finding\nVERSION = 1\n"
+    (lab / "drawn.py").write_text(f"{head}def drawn(run):\n    return Finding('s', [], {{}}, [{bars}])\n")
+    command("run", "drawn.py", *RUN[2:])
+
+    said = command("report", "runs", "--figures", "figures")
+
+    assert said.out == "figures: 1 figures\nreport.html\n"
+    [file] = (lab / "figures").iterdir()
+    assert re.fullmatch(r"crosses-drawn-[0-9a-f]{12}-1\.pdf", file.name)
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ VALUES = {
     "alignment",
     "exchange",
     "gaps",
+    "figures",
     "grid",
     "items",
     "layout",
@@ -76,7 +77,7 @@ LOWER = {
     **dict.fromkeys(ONLY_VALUES, BASE | VALUES | ONLY_VALUES),
     "run": BASE | VALUES | {"tasks"},
     "experiments": BASE | VALUES | {"tasks", "models", "batch", "run"} | METHODS,
-    "report": {"errors", "files", "result"},
+    "report": {"errors", "figures", "files", "result"},
     "contact_sheet": BASE | {"items"},
 }
 TOP = {
@@ -96,8 +97,9 @@ TOP = {
 }
 """May import everything."""
 
-LATE = {("run", "models")}
-"""Imports allowed inside functions and for type checkers only: a stored result is read without a model."""
+LATE = {("run", "models"), ("result", "report")}
+"""Imports allowed inside functions and for type checkers only: a stored result is read without a model, and drawn by the
+report when it is looked at."""
 
 WITHOUT_TORCH = (
     BASE | {"items", "matching", "spans", "result", "statistics", "tasks", "run", "report", "contact_sheet"} | TOP

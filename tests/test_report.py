@@ -13,7 +13,8 @@ import pytest
 import report_example
 from diptych.errors import InputError
 from diptych.report.build import QUESTION, build, render
-from diptych.report.sections import arrange, figure_rows
+from diptych.report.plates import figure_rows
+from diptych.report.sections import arrange
 from diptych.result import Bars, Curves, Example, Heatmap, Panel, PictureMap, PictureMaps, Result, Series
 
 REPORT = Path(str(files("diptych.report")))

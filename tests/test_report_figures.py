@@ -8,7 +8,7 @@ from diptych.report.figures import side_by_side, to_plotly
 from diptych.report.palette import FAMILY_COLOURS
 from diptych.report.picture_maps import draw, veil
 from diptych.report.sentences import describe
-from diptych.report.tables import column, table_of_figure, table_of_rows, text
+from diptych.report.tables import column, csv_of_figure, csv_of_rows, table_of_figure, table_of_rows, text
 from diptych.result import Bars, Curves, Heatmap, PictureMap, PictureMaps, Series
 
 TITLES = ("title", "caption", "x", "y")
@@ -217,6 +217,15 @@ def test_the_table_of_a_map_has_a_row_per_layer():
     assert table.rows == [("0", "1", "2"), ("1", "n/a", "4")]
 
 
+def test_a_download_holds_the_numbers_of_the_figure_to_six_digits():
+    figure = small_map([[0.1234567, 2], [None, float("nan")]])
+
+    assert csv_of_figure(figure) == "y \\ x,c0,c1\n0,0.123457,2\n1,,\n"
+    assert csv_of_rows([{"a, b": 1 / 3}, {"c": 'say "x"'}]) == 'a, b,c\n0.333333,\n,"say ""x"""\n'.replace(
+        "a, b", '"a, b"'
+    )
+
+
 def maps(*values: list[list[float | None]], words: list[list[str]] | None = None) -> PictureMaps:
     picture = report_example.picture()
     return PictureMaps(
@@ -268,4 +277,5 @@ def test_the_table_of_maps_over_pictures_has_a_row_per_row_of_cells():
         ("map 1", "1", "1.00", "n/a"),
         ("map 1", "2", "0.75", "n/a"),
     ]
-    assert table_of_figure(maps([[0.5]], words=[["cup"]])).rows[0][2] == "cup 0.5"
+    worded = table_of_figure(maps([[0.5]], words=[["cup"]]))
+    assert (worded.columns, list(worded.rows)) == (["map", "row", "column 1", "word 1"], [("map 0", "1", "0.5", "cup")])

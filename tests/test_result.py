@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from diptych.errors import InputError, StoreError
+from diptych.figures import KINDS
 from diptych.result import (
     FORMAT,
-    KINDS,
     Bars,
     Curves,
     Example,

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from diptych.planted import plant
     from diptych.registry import find
     from diptych.report.build import build
+    from diptych.report.paper import save_figure
     from diptych.result import Result
     from diptych.run import Driver, Finding, Run, Store, Study, Unit, load_runs, read_study
     from diptych.similarity import cka, closest, closest_across
@@ -80,6 +81,7 @@ _HOMES = {
     "planted": ("plant",),
     "registry": ("find",),
     "report.build": ("build",),
+    "report.paper": ("save_figure",),
     "result": ("Result",),
     "run": ("Driver", "Finding", "Run", "Store", "Study", "Unit", "load_runs", "read_study"),
     "similarity": ("cka", "closest", "closest_across"),
@@ -158,6 +160,7 @@ __all__ = [
     "reference_scores",
     "relp",
     "run_circuits",
+    "save_figure",
     "set_effects",
     "splice",
     "stability",

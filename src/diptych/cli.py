@@ -137,6 +137,9 @@ def run(
 def report(
     runs: Annotated[Path, typer.Argument(help="Folder of runs.")],
     out: Annotated[Path, typer.Option(help="The page to write.", dir_okay=False)] = Path("report.html"),
+    figures: Annotated[
+        Path | None, typer.Option(help="Folder for all figures as PDF, for papers (needs matplotlib).", file_okay=False)
+    ] = None,
     show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
 ) -> None:
     """Make one page of all results in a folder of runs; needs no model."""
@@ -147,6 +150,9 @@ def report(
     if not results:
         raise InputError(f"No finished results in '{runs}'. Expected a folder made by `diptych run` or `diptych demo`.")
     path = build(results, out, title=f"Results in {runs.resolve().name}")
+    if figures:
+        drawn = [file for result in results for file in result.save_figures(figures)]
+        print(f"{figures}: {len(drawn)} figures")
     print(path)
     if show:
         webbrowser.open(path.resolve().as_uri())

@@ -4,163 +4,52 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from diptych.errors import InputError, StoreError
+from diptych.figures import (
+    PNG,
+    Bars,
+    Curves,
+    Example,
+    Figure,
+    Heatmap,
+    Number,
+    Panel,
+    PictureMap,
+    PictureMaps,
+    Series,
+    figure_of,
+    kind_of,
+)
+
+if TYPE_CHECKING:
+    import pandas
+    import plotly.graph_objects
+
+__all__ = [
+    "FORMAT",
+    "PNG",
+    "Bars",
+    "Curves",
+    "Example",
+    "Figure",
+    "Heatmap",
+    "Number",
+    "Panel",
+    "PictureMap",
+    "PictureMaps",
+    "Result",
+    "Row",
+    "Series",
+    "numbers",
+]
 
 FORMAT = 1
 """Version of the JSON layout of a result; hand-bumped."""
 
-PNG = "data:image/png;base64,"
-"""How the address of a picture that lies in the page begins."""
-
-Number = float | int | None
 Row = Mapping[str, str | float | int | bool | None]
-
-
-@dataclass(frozen=True)
-class Series:
-    """One named line or set of bars, with an optional interval at each point."""
-
-    name: str
-    values: Sequence[Number]
-    low: Sequence[Number] | None = None
-    high: Sequence[Number] | None = None
-
-    def __post_init__(self) -> None:
-        _lengths(f"Series '{self.name}'", len(self.values), low=self.low, high=self.high)
-
-
-@dataclass(frozen=True)
-class Heatmap:
-    """`values[y][x]`; `bands` are (name, first x, end x); `marks` are (x, y, label)."""
-
-    title: str
-    caption: str
-    x_title: str
-    y_title: str
-    value_title: str
-    x: Sequence[str]
-    y: Sequence[str]
-    values: Sequence[Sequence[Number]]
-    bands: Sequence[tuple[str, int, int]] = ()
-    marks: Sequence[tuple[int, int, str]] = ()
-
-    def __post_init__(self) -> None:
-        _lengths(f"Heatmap '{self.title}'", len(self.y), values=self.values)
-        for row in self.values:
-            _lengths(f"Heatmap '{self.title}'", len(self.x), row=row)
-
-
-@dataclass(frozen=True)
-class Curves:
-    """Lines over one numeric x axis; `lines_at` are (x, label) and `levels` are (y, label)."""
-
-    title: str
-    caption: str
-    x_title: str
-    y_title: str
-    x: Sequence[float]
-    series: Sequence[Series]
-    log_x: bool = False
-    lines_at: Sequence[tuple[float, str]] = ()
-    levels: Sequence[tuple[float, str]] = ()
-
-    def __post_init__(self) -> None:
-        for series in self.series:
-            _lengths(f"Curves '{self.title}', series '{series.name}'", len(self.x), values=series.values)
-
-
-@dataclass(frozen=True)
-class Bars:
-    """Groups of bars: one group per category, one bar per series; `levels` are (y, label)."""
-
-    title: str
-    caption: str
-    x_title: str
-    y_title: str
-    categories: Sequence[str]
-    series: Sequence[Series]
-    levels: Sequence[tuple[float, str]] = ()
-
-    def __post_init__(self) -> None:
-        for series in self.series:
-            _lengths(f"Bars '{self.title}', series '{series.name}'", len(self.categories), values=series.values)
-
-
-@dataclass(frozen=True)
-class Panel:
-    """One panel of an example prompt: its tokens, their segments, the model's answer, and the picture (PNG data URI)."""
-
-    modality: str
-    tokens: Sequence[str]
-    segments: Sequence[str]
-    predicted: str
-    probability: float
-    picture: str | None = None
-
-    def __post_init__(self) -> None:
-        _lengths(f"Panel '{self.modality}'", len(self.tokens), segments=self.segments)
-        if self.picture is not None:
-            _require_png(f"Panel '{self.modality}'", self.picture)
-
-
-@dataclass(frozen=True)
-class Example:
-    """One item as the model sees it, in up to two panels."""
-
-    title: str
-    caption: str
-    query: str
-    answer: str
-    panels: Sequence[Panel]
-
-
-@dataclass(frozen=True)
-class PictureMap:
-    """Numbers over the cells of a picture (PNG data URI): `values[row][column]`, rows from the top.
-
-    `words[row][column]`: what is written into the cells, if anything.
-    """
-
-    label: str
-    picture: str
-    values: Sequence[Sequence[Number]]
-    words: Sequence[Sequence[str]] = ()
-
-    def __post_init__(self) -> None:
-        owner = f"Picture map '{self.label}'"
-        if not self.values or not self.values[0]:
-            raise InputError(f"{owner} has no cells. Expected at least one row and one column of values.")
-        for row in self.values:
-            _lengths(owner, len(self.values[0]), row=row)
-        if self.words:
-            _lengths(owner, len(self.values), words=self.words)
-        for words in self.words:
-            _lengths(owner, len(self.values[0]), words=words)
-        _require_png(owner, self.picture)
-
-
-@dataclass(frozen=True)
-class PictureMaps:
-    """Maps over one or several pictures, of one colour scale."""
-
-    title: str
-    caption: str
-    value_title: str
-    maps: Sequence[PictureMap]
-
-
-Figure = Heatmap | Curves | Bars | Example | PictureMaps
-KINDS: dict[str, type] = {
-    "heatmap": Heatmap,
-    "curves": Curves,
-    "bars": Bars,
-    "example": Example,
-    "picture_maps": PictureMaps,
-}
-PARTS: dict[str, type] = {"series": Series, "panels": Panel, "maps": PictureMap}
-"""Field of a figure that holds several of a kind → the kind."""
 
 
 @dataclass(frozen=True)
@@ -192,8 +81,46 @@ class Result:
     def to_json(self) -> str:
         """JSON with columns in their order, no NaN (written as null); the same result gives the same bytes."""
         plain = asdict(self)
-        plain["figures"] = [{"kind": _kind(figure), **asdict(figure)} for figure in self.figures]
+        plain["figures"] = [{"kind": kind_of(figure), **asdict(figure)} for figure in self.figures]
         return json.dumps(_finite(plain), allow_nan=False, indent=1)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the summary, the figures as pictures, and the data table."""
+        from diptych.report.card import card
+
+        return card(self)
+
+    def plot(self, figure: int = 0) -> "plotly.graph_objects.Figure":
+        """One of the figures, by its place, as a figure of plotly to look into; raises `InputError` for pictures."""
+        from diptych.report.interactive import interactive
+
+        return interactive(self._figure(figure))
+
+    def save_figures(self, folder: str | Path, suffix: str = ".pdf") -> list[Path]:
+        """Draw each figure into a PDF, SVG or PNG file of `folder`, for papers."""
+        from diptych.report.paper import save_figures
+
+        return save_figures(self, folder, suffix)
+
+    def to_pandas(self) -> "pandas.DataFrame":
+        """The data table as a frame of pandas."""
+        from diptych.report.frames import frame
+
+        return frame(self.rows)
+
+    def to_latex(self) -> str:
+        """The data table as LaTeX, for a document that uses booktabs."""
+        from diptych.report.latex import latex
+
+        return latex(self.rows)
+
+    def _figure(self, place: int) -> Figure:
+        if not 0 <= place < len(self.figures):
+            raise InputError(
+                f"The result of '{self.identity['experiment']}' has no figure {place}. It has {len(self.figures)}, "
+                f"counted from 0."
+            )
+        return self.figures[place]
 
     @classmethod
     def from_json(cls, text: str) -> "Result":
@@ -208,7 +135,7 @@ class Result:
                 f"The result has layout version {found}; this diptych reads {FORMAT}. Run it again, or use the diptych that wrote it."
             )
         try:
-            plain["figures"] = [_figure(figure) for figure in plain["figures"]]
+            plain["figures"] = [figure_of(figure) for figure in plain["figures"]]
             return cls(**plain)
         except (KeyError, TypeError, AttributeError, InputError) as error:
             raise StoreError(
@@ -221,17 +148,6 @@ def numbers(rows: Sequence[Row], name: str) -> list[Number]:
     return [value if isinstance(value := row[name], float | int) else None for row in rows]
 
 
-def _figure(plain: dict[str, Any]) -> Figure:
-    kind = KINDS[plain.pop("kind")]
-    several = {name: [part(**one) for one in plain[name]] for name, part in PARTS.items() if name in plain}
-    figure: Figure = kind(**plain | several)
-    return figure
-
-
-def _kind(figure: Figure) -> str:
-    return next(name for name, kind in KINDS.items() if isinstance(figure, kind))
-
-
 def _finite(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
@@ -240,17 +156,3 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(v) for v in value]
     return value
-
-
-def _require_png(owner: str, picture: str) -> None:
-    if not picture.startswith(PNG):
-        raise InputError(
-            f"{owner} has a picture that begins with '{picture[:20]}'. Expected a PNG data URI ('{PNG}...'), so that "
-            f"reports need no other file."
-        )
-
-
-def _lengths(owner: str, expected: int, **parts: Sequence[Any] | None) -> None:
-    for name, part in parts.items():
-        if part is not None and len(part) != expected:
-            raise InputError(f"{owner} has {len(part)} entries in {name}; expected {expected}.")

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
-from jinja2 import BaseLoader, Environment, StrictUndefined, Template
+from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from diptych.errors import InputError
 from diptych.files import write_text
-from diptych.report import sections
+from diptych.report import plates, sections
 from diptych.report.tables import text
 from diptych.result import Result
 
@@ -43,33 +43,42 @@ def build(results: Sequence[Result], path: Path, *, title: str = "A diptych repo
 def render(results: Sequence[Result], *, title: str) -> str:
     """The page as text; equal results give equal text."""
     scripts = [_asset("vendor/plotly-cartesian.min.js"), _asset("overlay.js")]
-    return _template().render(
-        question=QUESTION,
-        title=title,
-        policy=_policy(scripts),
-        style=Markup(_asset("style.css")),  # ours, so it may stand in the page unescaped
-        scripts=[Markup(script) for script in scripts],
-        page=sections.arrange(results),
-        models=list(dict.fromkeys(str(result.identity["model"]) for result in results)),
-        tasks=list(dict.fromkeys(str(result.identity["task"]) for result in results)),
-        count=len(results),
-        long_table=LONG_TABLE,
+    return (
+        environment()
+        .get_template("page.html.jinja")
+        .render(
+            question=QUESTION,
+            title=title,
+            policy=_policy(scripts),
+            style=Markup(_asset("style.css")),  # ours, so it may stand in the page unescaped
+            scripts=[Markup(script) for script in scripts],
+            page=sections.arrange(results),
+            models=list(dict.fromkeys(str(result.identity["model"]) for result in results)),
+            tasks=list(dict.fromkeys(str(result.identity["task"]) for result in results)),
+            count=len(results),
+        )
     )
 
 
-def _template() -> Template:
-    environment = Environment(
-        loader=BaseLoader(), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+def environment() -> Environment:
+    """Where the templates of pages are found, with what they call; all text is escaped."""
+    found = Environment(
+        loader=FunctionLoader(_asset), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.policies["json.dumps_kwargs"] = {"sort_keys": True, "allow_nan": False, "separators": (",", ":")}
-    environment.globals |= {"token_runs": sections.token_runs, "verdict": sections.verdict}
-    environment.filters |= {"number": text, "heading": sections.heading, "visible": visible}
-    return environment.from_string(_asset("template.html.jinja"))
+    found.policies["json.dumps_kwargs"] = {"sort_keys": True, "allow_nan": False, "separators": (",", ":")}
+    found.globals |= {"token_runs": plates.token_runs, "verdict": plates.verdict, "long_table": LONG_TABLE}
+    found.filters |= {"number": text, "heading": sections.heading, "visible": visible, "download": download}
+    return found
 
 
 def visible(token: str) -> str:
     """A token with its line breaks and tabs made visible."""
     return token.replace("\n", "↵").replace("\t", "⇥")
+
+
+def download(text: str) -> str:
+    """An address that holds the text itself, so that a link can save it offline."""
+    return "data:text/csv;charset=utf-8;base64," + base64.b64encode(text.encode()).decode()
 
 
 def _policy(scripts: Sequence[str]) -> str:

@@ -11,6 +11,22 @@ OTHER_COLOURS = ("#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """From Okabe and Ito (2008), Color universal design; dashes and hatches repeat the distinction."""
 DASHES = ("solid", "dash", "dot", "dashdot")
 HATCHES = ("", "/", ".", "x")
+SEQUENTIAL = (
+    "#f0f4f5",
+    "#bfdde5",
+    "#9cc9e2",
+    "#81b4e3",
+    "#739ae4",
+    "#757fdd",
+    "#7864ca",
+    "#774aaf",
+    "#71328d",
+    "#641f68",
+    "#501442",
+    "#360e24",
+)
+DIVERGING = ("#7a3f06", "#b86d12", "#e5a64b", "#f6d9ae", "#f3f4f5", "#bcd6ec", "#6ba9d9", "#2474b4", "#0b3c70")
+"""The scales of style.css in light."""
 
 
 def segment_colour(name: str) -> str:

@@ -1,12 +1,16 @@
 """Numbers as a reader wants them, and tables of rows and of figures."""
 
+import csv
+import io
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
-from diptych.result import Bars, Curves, Figure, Heatmap, Number, PictureMaps, Row, Series
+from diptych.result import Bars, Curves, Figure, Heatmap, PictureMaps, Row, Series
 
+Raw = tuple[Sequence[str], Sequence[Sequence[Any]]]
+"""Names of columns, and rows of values."""
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 MISSING = "n/a"
 MOST_DIGITS = 3
@@ -21,9 +25,9 @@ class Table:
     numeric: Sequence[bool]
 
 
-def known(value: Number) -> TypeGuard[float]:
+def known(value: Any) -> TypeGuard[float]:
     """Whether the value is a finite number."""
-    return value is not None and math.isfinite(value)
+    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def text(value: Any, digits: int | None = None) -> str:
@@ -54,13 +58,22 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
 
 def table_of_rows(rows: Sequence[Row]) -> Table:
     """A result's data table; columns in order of first appearance."""
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    return table(columns, [[row.get(name) for name in columns] for row in rows])
+    return table(*_columns(rows))
 
 
 def table_of_figure(figure: Figure) -> Table:
     """The numbers of a figure; an example has none."""
-    return TABLES[type(figure)](figure)
+    return table(*TABLES[type(figure)](figure))
+
+
+def csv_of_figure(figure: Figure) -> str:
+    """The numbers of a figure as comma-separated values: six significant digits, nothing where a number is missing."""
+    return _csv(*TABLES[type(figure)](figure))
+
+
+def csv_of_rows(rows: Sequence[Row]) -> str:
+    """A result's data table as comma-separated values."""
+    return _csv(*_columns(rows))
 
 
 def interval(series: Series) -> list[str]:
@@ -71,31 +84,52 @@ def interval(series: Series) -> list[str]:
     return [f"[{text(low)}, {text(high)}]" if known(low) or known(high) else "" for low, high in limits]
 
 
-def _heatmap(figure: Heatmap) -> Table:
+def _columns(rows: Sequence[Row]) -> Raw:
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    return names, [[row.get(name) for name in names] for row in rows]
+
+
+def _csv(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    written = io.StringIO()
+    csv.writer(written, lineterminator="\n").writerows([columns, *([_cell(value) for value in row] for row in rows)])
+    return written.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    if not isinstance(value, float):
+        return value
+    return f"{value:.6g}" if known(value) else None
+
+
+def _heatmap(figure: Heatmap) -> Raw:
     rows = [[y, *values] for y, values in zip(figure.y, figure.values, strict=True)]
-    return table([f"{figure.y_title} \\ {figure.x_title}", *figure.x], rows)
+    return [f"{figure.y_title} \\ {figure.x_title}", *figure.x], rows
 
 
-def _curves(figure: Curves) -> Table:
+def _curves(figure: Curves) -> Raw:
     return _series(figure.x_title, figure.x, figure.series)
 
 
-def _bars(figure: Bars) -> Table:
+def _bars(figure: Bars) -> Raw:
     return _series(figure.x_title, figure.categories, figure.series)
 
 
-def _picture_maps(figure: PictureMaps) -> Table:
-    """One row per row of cells; where words stand in the cells, each value has its word."""
+def _picture_maps(figure: PictureMaps) -> Raw:
+    """One row per row of cells: their values, then their words if there are any."""
     wide = max((len(one.values[0]) for one in figure.maps), default=0)
+    worded = any(one.words for one in figure.maps)
     rows: list[list[Any]] = []
     for one in figure.maps:
         for y, values in enumerate(one.values):
-            cells = [f"{word} {text(v)}" for word, v in zip(one.words[y], values, strict=True)] if one.words else values
-            rows.append([one.label, y + 1, *cells, *[None] * (wide - len(values))])
-    return table(["map", "row", *(f"column {x}" for x in range(1, wide + 1))], rows)
+            words = one.words[y] if one.words else []
+            parts = [values, words] if worded else [values]
+            cells = [cell for part in parts for cell in [*part, *[None] * (wide - len(part))]]
+            rows.append([one.label, y + 1, *cells])
+    heads = ("column", "word") if worded else ("column",)
+    return ["map", "row", *(f"{head} {x}" for head in heads for x in range(1, wide + 1))], rows
 
 
-TABLES: dict[type, Callable[[Any], Table]] = {
+TABLES: dict[type, Callable[[Any], Raw]] = {
     Heatmap: _heatmap,
     Curves: _curves,
     Bars: _bars,
@@ -103,12 +137,12 @@ TABLES: dict[type, Callable[[Any], Table]] = {
 }
 
 
-def _series(x_title: str, x: Sequence[Any], series: Sequence[Series]) -> Table:
+def _series(x_title: str, x: Sequence[Any], series: Sequence[Series]) -> Raw:
     parts: list[tuple[str, Sequence[Any]]] = [(x_title, x)]
     for one in series:
         limits = {f"{one.name}, low": one.low, f"{one.name}, high": one.high}
         parts += [(one.name, one.values), *((name, values) for name, values in limits.items() if values is not None)]
-    return table([name for name, _ in parts], list(zip(*(values for _, values in parts), strict=True)))
+    return [name for name, _ in parts], list(zip(*(values for _, values in parts), strict=True))
 
 
 def _numeric(values: Sequence[Any]) -> bool:
