@@ -14,6 +14,7 @@ import pytest
 
 from commands import Command, Said
 from diptych.items import Item, Task
+from pages import addresses, browser, drawn, visit  # noqa: F401 (fixtures)
 
 
 @pytest.fixture

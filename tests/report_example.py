@@ -10,12 +10,28 @@ import math
 import random
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from PIL import Image, ImageDraw
 
-from diptych.result import Bars, Curves, Example, Figure, Heatmap, Panel, PictureMap, PictureMaps, Result, Row, Series
+from diptych.result import (
+    Bars,
+    Curves,
+    Diptych,
+    Example,
+    Figure,
+    Heatmap,
+    Pair,
+    Panel,
+    PictureMap,
+    PictureMaps,
+    Result,
+    Row,
+    Series,
+    Side,
+)
 
 TASKS = {"counting": 0.19, "factual_recall": 0.27}
 """Task and its invented gap between the panels."""
@@ -204,6 +220,30 @@ def picture_maps() -> PictureMaps:
         for layer in (6, 12)
     ]
     return PictureMaps("Image tokens under the lens", "The likeliest token in each cell.", "probability", maps)
+
+
+def diptych() -> Diptych:
+    """Two prompts in two panels; from the largest circuit down, heads leave it from the left."""
+    items = (example(), replace(example(), query="How many cups?", answer="1"))
+    pairs = [
+        Pair(f"Item {n}", one.query, one.answer, [_side(p, n) for p in one.panels]) for n, one in enumerate(items, 1)
+    ]
+    said = [f"faithfulness on test: text {size}; image {size / 2}" for size in (0.01, 0.1, 1.0)]
+    titles = ("Scores of single prompts in both panels", "Scores of the prompt's own heads.", "score")
+    return Diptych(*titles, ["0", "1"], [0.01, 0.1, 1.0], said, 1, pairs)
+
+
+def _side(panel: Panel, item: int) -> Side:
+    """Scores grow along the prompt, in layer 1 with changing sign; the first five positions are in no circuit."""
+    count = len(panel.tokens)
+    scores = [[(-1) ** (layer * x) * item * x / 8 for x in range(count)] for layer in range(2)]
+    first = [[3 if x < 5 else 2 if x < 8 else 1 for x in range(count)] for _ in range(2)]
+    named = [
+        [[("head 3", value, places[x])] for x, value in enumerate(row)]
+        for row, places in zip(scores, first, strict=True)
+    ]
+    cells = [x for x, name in enumerate(panel.segments) if name == "data"] if panel.picture else []
+    return Side(panel, scores, first, named, cells, 6)
 
 
 def _back_patching(task: str) -> list[Result]:

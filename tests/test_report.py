@@ -15,19 +15,36 @@ from diptych.errors import InputError
 from diptych.report.build import QUESTION, build, render
 from diptych.report.plates import figure_rows
 from diptych.report.sections import arrange
-from diptych.result import Bars, Curves, Example, Heatmap, Panel, PictureMap, PictureMaps, Result, Series
+from diptych.result import (
+    Bars,
+    Curves,
+    Diptych,
+    Example,
+    Heatmap,
+    Pair,
+    Panel,
+    PictureMap,
+    PictureMaps,
+    Result,
+    Series,
+    Side,
+)
 
 REPORT = Path(str(files("diptych.report")))
+RIGHT_TO_LEFT = "\u202e'שלום' \"x\""
 HOSTILE = ["</script><script>window.hacked = 1</script>", "<img src=x onerror='window.hacked = 1'>", "<b>{{ 7*7 }}</b>"]
 
 
 def hostile() -> Result:
     """A result of which every text tries to become part of the page."""
     script, image, bold = HOSTILE
-    tokens, segments = [*HOSTILE, image], ["prefix", "data", "query", "generation"]
+    tokens, segments = [*HOSTILE, RIGHT_TO_LEFT], ["prefix", "data", "query", "generation"]
     panel = Panel(script, tokens, segments, image, 0.3, report_example.picture())
     titles = (script, image, bold, script)
+    scored = [[1.0] * 4], [[0] * 4], [[[(bold, 1.0, 0)]] * 4]
+    pair = Pair(script, bold, image, [Side(panel, *scored, [0, 1], 2), Side(replace(panel, picture=None), *scored)])
     figures = [
+        Diptych(script, image, bold, [script], [1.0], [image], 0, [pair]),
         Example(script, image, bold, image, [panel]),
         Heatmap(*titles, image, HOSTILE, [script], [[1.0, 2.0, 3.0]], [(script, 0, 3)], [(1, 0, image)]),
         Curves(*titles, [1, 2], [Series(script, [1, 2], [0, 1], [2, 3])], False, [(1, image)], [(1, script)]),
@@ -106,11 +123,11 @@ def test_the_vendored_bundle_is_the_one_that_sources_names():
 
 
 def test_no_script_can_end_its_own_element():
-    for name in ("vendor/plotly-cartesian.min.js", "overlay.js"):
+    for name in ("vendor/plotly-cartesian.min.js", "overlay.js", "view.js"):
         assert not re.search(r"</script|<!--", (REPORT / name).read_text(encoding="utf-8"), re.IGNORECASE)
 
 
-def test_the_policy_forbids_everything_but_the_two_scripts_of_the_page():
+def test_the_policy_forbids_everything_but_the_scripts_of_the_page():
     text = page()
     policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]+)"', text)[1].replace("&#39;", "'")
     scripts = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
@@ -119,7 +136,7 @@ def test_the_policy_forbids_everything_but_the_two_scripts_of_the_page():
     directives = dict(part.strip().split(" ", 1) for part in policy.split(";"))
     assert directives["default-src"] == "'none'"
     assert directives["script-src"].split() == [f"'sha256-{one}'" for one in hashes]
-    assert len(hashes) == 2
+    assert len(hashes) == 3
 
 
 def test_the_page_names_no_address_outside_the_bundle():
@@ -134,13 +151,13 @@ def test_text_of_users_is_escaped_everywhere():
     assert text.count("&lt;img src=x") > 10
     assert "<img src=x" not in text
     assert "<b>{{" not in text
-    assert text.count("<script") == text.count('<script type="application/json">') == 3
+    assert text.count("<script") == text.count('<script type="application/json">') == 4
 
 
 def test_figures_survive_the_way_through_their_script():
     blocks = re.findall(r'<script type="application/json">(.*?)</script>', page(hostile()), re.DOTALL)
 
-    names = [trace.get("name") for block in blocks for trace in json.loads(block)["data"]]
+    names = [trace.get("name") for block in blocks for trace in json.loads(block).get("data", [])]
     assert "&lt;/script&gt;&lt;script&gt;window.hacked = 1&lt;/script&gt;" in names  # plotly shows this as plain text
 
 

@@ -1,5 +1,7 @@
 """Figures, sentences and tables of the report as plain values."""
 
+from dataclasses import replace
+
 import pytest
 
 import report_example
@@ -279,3 +281,16 @@ def test_the_table_of_maps_over_pictures_has_a_row_per_row_of_cells():
     ]
     worded = table_of_figure(maps([[0.5]], words=[["cup"]]))
     assert (worded.columns, list(worded.rows)) == (["map", "row", "column 1", "word 1"], [("map 0", "1", "0.5", "cup")])
+
+
+def test_the_sentence_and_the_table_of_a_diptych_say_where_its_scores_are_highest():
+    figure = report_example.diptych()
+
+    assert describe(figure) == (
+        "Score over 2 prompts in two panels, by layer (2) and circuit size: highest 11.25 at layer 0, 'assistant' of the "
+        "image, Item 2."
+    )
+    table = table_of_figure(figure)
+    assert len(table.rows) == 2 * (18 + 46)
+    assert table.rows[5] == ("Item 1", "text", "5", " fish", "data", "0", "0.625")
+    assert describe(replace(figure, pairs=[])).endswith("circuit size, without values.")

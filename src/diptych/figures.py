@@ -145,24 +145,91 @@ class PictureMaps:
     maps: Sequence[PictureMap]
 
 
-Figure = Heatmap | Curves | Bars | Example | PictureMaps
+Named = tuple[str, Number, int]
+"""A node's name, its score, and the place of the smallest circuit that holds it."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """One panel of a prompt with the scores of its nodes.
+
+    `scores[layer][position]`: of all nodes there. `first[layer][position]`: the place, among the sizes of the figure, of
+    the smallest circuit that holds one of them; their number if none does. `named[layer][position]`: the strongest nodes.
+    `cells`: the positions of the picture (PNG data URI), row by row in so many `columns`; none if they have no place in it.
+    """
+
+    panel: Panel
+    scores: Sequence[Sequence[Number]]
+    first: Sequence[Sequence[int]]
+    named: Sequence[Sequence[Sequence[Named]]]
+    cells: Sequence[int] = ()
+    columns: int = 1
+
+    def __post_init__(self) -> None:
+        owner = f"Side '{self.panel.modality}'"
+        _lengths(owner, len(self.scores), first=self.first, named=self.named)
+        for layers in (self.scores, self.first, self.named):
+            for layer in layers:
+                _lengths(owner, len(self.panel.tokens), layer=layer)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One prompt in two panels, with the scores of both."""
+
+    title: str
+    query: str
+    answer: str
+    sides: Sequence[Side]
+
+
+@dataclass(frozen=True)
+class Diptych:
+    """Prompts in two panels whose scores are painted over them, by layer and by size of the circuit.
+
+    `sizes`: increasing shares of all nodes; `said`: what is known of the circuits of each size; `start`: the place of
+    the one that is shown first.
+    """
+
+    title: str
+    caption: str
+    value_title: str
+    layers: Sequence[str]
+    sizes: Sequence[float]
+    said: Sequence[str]
+    start: int
+    pairs: Sequence[Pair]
+
+    def __post_init__(self) -> None:
+        owner = f"Diptych '{self.title}'"
+        _lengths(owner, len(self.sizes), said=self.said)
+        for side in (side for pair in self.pairs for side in pair.sides):
+            _lengths(owner, len(self.layers), scores=side.scores)
+
+
+Figure = Heatmap | Curves | Bars | Example | PictureMaps | Diptych
 KINDS: dict[str, type] = {
     "heatmap": Heatmap,
     "curves": Curves,
     "bars": Bars,
     "example": Example,
     "picture_maps": PictureMaps,
+    "diptych": Diptych,
 }
-PARTS: dict[str, type] = {"series": Series, "panels": Panel, "maps": PictureMap}
-"""Field of a figure that holds several of a kind → the kind."""
+PARTS: dict[str, type] = {"series": Series, "panels": Panel, "maps": PictureMap, "pairs": Pair, "sides": Side}
+"""Field of a figure, or of a part of it, that holds several of a kind → the kind."""
 
 
 def figure_of(plain: dict[str, Any]) -> Figure:
     """A figure from its fields and its `kind`, as they stand in the JSON of a result."""
-    kind = KINDS[plain.pop("kind")]
-    several = {name: [part(**one) for one in plain[name]] for name, part in PARTS.items() if name in plain}
-    figure: Figure = kind(**plain | several)
+    figure: Figure = _built(KINDS[plain.pop("kind")], plain)
     return figure
+
+
+def _built(kind: type, plain: dict[str, Any]) -> Any:
+    several = {name: [_built(part, one) for one in plain[name]] for name, part in PARTS.items() if name in plain}
+    single = {"panel": Panel(**plain["panel"])} if kind is Side else {}
+    return kind(**plain | several | single)
 
 
 def kind_of(figure: Figure) -> str:

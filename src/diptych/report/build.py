@@ -3,6 +3,7 @@
 import base64
 import hashlib
 from collections.abc import Sequence
+from dataclasses import asdict
 from importlib.resources import files
 from pathlib import Path
 
@@ -42,7 +43,7 @@ def build(results: Sequence[Result], path: Path, *, title: str = "A diptych repo
 
 def render(results: Sequence[Result], *, title: str) -> str:
     """The page as text; equal results give equal text."""
-    scripts = [_asset("vendor/plotly-cartesian.min.js"), _asset("overlay.js")]
+    scripts = [_asset("vendor/plotly-cartesian.min.js"), _asset("overlay.js"), _asset("view.js")]
     return (
         environment()
         .get_template("page.html.jinja")
@@ -67,7 +68,13 @@ def environment() -> Environment:
     )
     found.policies["json.dumps_kwargs"] = {"sort_keys": True, "allow_nan": False, "separators": (",", ":")}
     found.globals |= {"token_runs": plates.token_runs, "verdict": plates.verdict, "long_table": LONG_TABLE}
-    found.filters |= {"number": text, "heading": sections.heading, "visible": visible, "download": download}
+    found.filters |= {
+        "number": text,
+        "heading": sections.heading,
+        "visible": visible,
+        "download": download,
+        "fields": asdict,
+    }
     return found
 
 

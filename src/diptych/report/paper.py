@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from diptych.errors import InputError
 from diptych.files import write_whole
 from diptych.report.paper_charts import draw_bars, draw_curves, draw_heatmap
-from diptych.report.paper_pictures import draw_example, draw_picture_maps
+from diptych.report.paper_pictures import draw_diptych, draw_example, draw_picture_maps
 from diptych.report.sections import file_stem
-from diptych.result import Bars, Curves, Example, Figure, Heatmap, PictureMaps, Result
+from diptych.result import Bars, Curves, Diptych, Example, Figure, Heatmap, PictureMaps, Result
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Sheet
@@ -37,6 +37,7 @@ DRAW: Mapping[type, Callable[["Sheet", Any], None]] = {
     Bars: draw_bars,
     Example: draw_example,
     PictureMaps: draw_picture_maps,
+    Diptych: draw_diptych,
 }
 
 

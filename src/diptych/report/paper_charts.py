@@ -24,12 +24,12 @@ def draw_heatmap(sheet: "Sheet", figure: Heatmap) -> None:
     from matplotlib.patches import Rectangle
 
     axes = sheet.subplots()
-    values = [[_number(value) for value in row] for row in figure.values]
+    values = filled(figure.values)
     image = axes.imshow(values, origin="lower", aspect="auto", interpolation="nearest", **colour_scale(values))
     sheet.colorbar(image, ax=axes, label=plain(figure.value_title), fraction=0.04)
     _name(axes, figure.title, figure.x_title, figure.y_title)
-    _tick(axes.set_xticks, figure.x, rotation=90 if max(map(len, figure.x), default=0) > 3 else 0)
-    _tick(axes.set_yticks, figure.y)
+    tick(axes.set_xticks, figure.x, rotation=90 if max(map(len, figure.x), default=0) > 3 else 0)
+    tick(axes.set_yticks, figure.y)
     for name, first, end in figure.bands:
         place: dict[str, Any] = {"transform": axes.get_xaxis_transform(), "clip_on": False, "linewidth": 0}
         axes.add_patch(Rectangle((first - 0.5, 1.01), end - first, 0.03, facecolor=segment_colour(name), **place))
@@ -97,7 +97,7 @@ def draw_bars(sheet: "Sheet", figure: Bars) -> None:
             va="center",
         )
     axes.axhline(0, color=GREY, linewidth=0.6)
-    _tick(axes.set_xticks, figure.categories, rotation=90 if len(figure.categories) > 8 else 0)
+    tick(axes.set_xticks, figure.categories, rotation=90 if len(figure.categories) > 8 else 0)
     _legend(sheet, figure.series)
 
 
@@ -131,7 +131,7 @@ def _name(axes: "Axes", title: str, x_title: str, y_title: str) -> None:
     axes.set_ylabel(plain(y_title))
 
 
-def _tick(put: Any, labels: Sequence[str], **how: Any) -> None:
+def tick(put: Any, labels: Sequence[str], **how: Any) -> None:
     """One tick per run of equal labels, no more than fit."""
     found = ticks(labels)
     step = -(-len(found["tickvals"]) // MOST_TICKS) or 1
@@ -141,6 +141,11 @@ def _tick(put: Any, labels: Sequence[str], **how: Any) -> None:
         fontsize=6,
         **how,
     )
+
+
+def filled(values: Sequence[Sequence[Number]]) -> list[list[float]]:
+    """Rows of numbers, NaN where one is missing."""
+    return [_numbers(row) for row in values]
 
 
 def _legend(sheet: "Sheet", series: Sequence[Series]) -> None:

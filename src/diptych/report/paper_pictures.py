@@ -5,11 +5,11 @@ import io
 import textwrap
 from typing import TYPE_CHECKING, Any
 
-from diptych.report.paper_charts import colour_scale, plain
+from diptych.report.paper_charts import colour_scale, filled, plain, tick
 from diptych.report.picture_maps import veil
 from diptych.report.sentences import is_right
-from diptych.report.tables import known, text
-from diptych.result import PNG, Example, Panel, PictureMap, PictureMaps
+from diptych.report.tables import text
+from diptych.result import PNG, Diptych, Example, Panel, PictureMap, PictureMaps
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,6 +44,21 @@ def draw_picture_maps(sheet: "Sheet", figure: PictureMaps) -> None:
     sheet.colorbar(drawn[0], ax=grid, label=plain(figure.value_title), fraction=0.03)
 
 
+def draw_diptych(sheet: "Sheet", figure: Diptych) -> None:
+    """The scores of each prompt's two panels by layer and token, on one scale."""
+    sheet.set_figheight(1.7 * len(figure.pairs) + 0.6)
+    sheet.suptitle(plain(figure.title), fontsize=9)
+    sides = [side for pair in figure.pairs for side in pair.sides]
+    scale = colour_scale([row for side in sides for row in filled(side.scores)])
+    grid = sheet.subplots(len(figure.pairs), len(sides) // len(figure.pairs), squeeze=False)
+    for axes, side in zip(grid.flat, sides, strict=True):
+        image = axes.imshow(filled(side.scores), origin="lower", aspect="auto", interpolation="nearest", **scale)
+        axes.set_title(plain(side.panel.modality), fontsize=6)
+        tick(axes.set_xticks, side.panel.tokens, rotation=90)
+        tick(axes.set_yticks, figure.layers)
+    sheet.colorbar(image, ax=grid, label=plain(figure.value_title), fraction=0.03)
+
+
 def _panel(axes: "Axes", panel: Panel, verdict: str) -> None:
     said = f"answers {panel.predicted} (p = {text(panel.probability)}), {verdict}"
     axes.set_title(plain(f"{panel.modality}: {said}"), fontsize=7)
@@ -58,14 +73,13 @@ def _panel(axes: "Axes", panel: Panel, verdict: str) -> None:
 
 def _map(axes: "Axes", one: PictureMap, style: dict[str, Any]) -> Any:
     rows, columns = len(one.values), len(one.values[0])
-    values = [[value if known(value) else float("nan") for value in row] for row in one.values]
     ends = (-0.5, columns - 0.5, rows - 0.5, -0.5)
     axes.imshow(_opened(one.picture).convert("L"), cmap="gray", extent=ends, aspect="auto")
     axes.set_title(plain(one.label), fontsize=6)
     for y, words in enumerate(one.words):
         for x, word in enumerate(words):
             axes.text(x, y, plain(word), ha="center", va="center", fontsize=4)
-    return axes.imshow(values, extent=ends, aspect="auto", **style)
+    return axes.imshow(filled(one.values), extent=ends, aspect="auto", **style)
 
 
 def _opened(picture: str) -> Any:

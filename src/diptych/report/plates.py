@@ -11,7 +11,9 @@ from diptych.report.palette import segment_colour
 from diptych.report.picture_maps import Sheet, draw, veil
 from diptych.report.sentences import describe, is_right
 from diptych.report.tables import Table, csv_of_figure, table_of_figure, text
-from diptych.result import Example, Figure, Heatmap, Panel, PictureMaps
+from diptych.result import Diptych, Example, Figure, Heatmap, Panel, PictureMaps
+
+FORMS: Mapping[type, str] = {Example: "example", PictureMaps: "maps", Diptych: "view"}
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,11 @@ class Plate:
     sentence: str
     plot: Mapping[str, Any] | None
     table: Table | None
+
+    @property
+    def form(self) -> str:
+        """The name of what draws the figure on the page."""
+        return FORMS.get(type(self.figure), "plot")
 
     @property
     def segments(self) -> list[tuple[str, str]]:

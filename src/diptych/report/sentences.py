@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from diptych.report.tables import known, text
-from diptych.result import Bars, Curves, Example, Figure, Heatmap, Panel, PictureMaps, Series
+from diptych.result import Bars, Curves, Diptych, Example, Figure, Heatmap, Panel, PictureMaps, Series
 
 
 def describe(figure: Figure) -> str:
@@ -84,12 +84,29 @@ def _picture_maps(figure: PictureMaps) -> str:
     return f"{head}: highest {text(high)} at {there}; lowest {text(low)} at {here}."
 
 
+def _diptych(figure: Diptych) -> str:
+    scores = [
+        (value, f"layer {figure.layers[layer]}, '{side.panel.tokens[pos]}' of the {side.panel.modality}, {pair.title}")
+        for pair in figure.pairs
+        for side in pair.sides
+        for layer, row in enumerate(side.scores)
+        for pos, value in enumerate(row)
+        if known(value)
+    ]
+    head = f"{figure.value_title} over {len(figure.pairs)} prompts in two panels, by layer ({len(figure.layers)}) and circuit size"
+    if not scores:
+        return f"{head}, without values."
+    high, place = max(scores, key=lambda one: one[0])
+    return f"{head}: highest {text(high)} at {place}."
+
+
 SENTENCES: dict[type, Callable[[Any], str]] = {
     Heatmap: _heatmap,
     Curves: _curves,
     Bars: _bars,
     Example: _example,
     PictureMaps: _picture_maps,
+    Diptych: _diptych,
 }
 
 

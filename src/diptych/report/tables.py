@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
-from diptych.result import Bars, Curves, Figure, Heatmap, PictureMaps, Row, Series
+from diptych.result import Bars, Curves, Diptych, Figure, Heatmap, Number, PictureMaps, Row, Series
 
 Raw = tuple[Sequence[str], Sequence[Sequence[Any]]]
 """Names of columns, and rows of values."""
@@ -129,11 +129,29 @@ def _picture_maps(figure: PictureMaps) -> Raw:
     return ["map", "row", *(f"{head} {x}" for head in heads for x in range(1, wide + 1))], rows
 
 
+def _diptych(figure: Diptych) -> Raw:
+    """For each token of each prompt, the layer at which its score is greatest in size."""
+    rows = []
+    for pair in figure.pairs:
+        for side in pair.sides:
+            for pos, token in enumerate(side.panel.tokens):
+                sizes = [_size(row[pos]) for row in side.scores]
+                layer = sizes.index(max(sizes))
+                place = [pair.title, side.panel.modality, pos, token, side.panel.segments[pos]]
+                rows.append([*place, figure.layers[layer], side.scores[layer][pos]])
+    return ["prompt", "panel", "position", "token", "segment", "strongest layer", figure.value_title], rows
+
+
+def _size(value: Number) -> float:
+    return abs(value) if known(value) else -1.0
+
+
 TABLES: dict[type, Callable[[Any], Raw]] = {
     Heatmap: _heatmap,
     Curves: _curves,
     Bars: _bars,
     PictureMaps: _picture_maps,
+    Diptych: _diptych,
 }
 
 

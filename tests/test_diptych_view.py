@@ -1,0 +1,111 @@
+"""Diptych view: what is painted over single prompts is what the method and the circuits say of them."""
+
+import pytest
+import torch
+
+from diptych.attribution.ap import ap
+from diptych.errors import InputError
+from diptych.experiments._text import from_tensor
+from diptych.experiments.diptych_view import entering, look, shared_contrasts
+from diptych.items import Modality
+from diptych.models.encode import encode
+from diptych.result import Diptych, Result
+from diptych.run import Run, Store
+from diptych.tasks.counting import counting
+from laws import TEXT, scores
+from prompts import answers, contrasts
+from tiny import tiny
+
+CURVE = {"sizes": (0.02, 0.3, 1.0), "halvings": 1, "random_circuits": 1, "rediscoveries": 2}
+ASKED = {"metric": "logit_diff", "reduction": "signed"}
+
+
+def test_a_head_enters_with_the_smallest_circuit_that_holds_it() -> None:
+    ranked = scores(TEXT, values=9)
+    circuits = [ranked.top(size) for size in (0.25, 0.5, 0.75)]
+
+    places = entering(circuits, TEXT)
+
+    for place, circuit in enumerate(circuits):
+        assert torch.equal(places <= place, circuit.heads)
+    assert set(places.unique().tolist()) == {0, 1, 2, 3}
+
+
+def test_a_head_of_a_span_that_is_one_position_enters_at_all_its_tokens() -> None:
+    pooled = TEXT.pooled(["data"])
+    circuit = scores(pooled, values=9).top(0.5)
+
+    places = entering([circuit], TEXT)
+
+    assert torch.equal(places[:, 2], places[:, 3])
+    assert torch.equal(places[:, 2] == 0, circuit.heads[:, 2]) and 0 < int((places == 0).sum()) < places.numel()
+
+
+@pytest.mark.parametrize("family", ["qwen2_vl", "gemma3"])
+@pytest.mark.parametrize("modality", ["text", "image"])
+def test_a_side_holds_the_scores_of_its_own_prompt(family: str, modality: Modality) -> None:
+    vlm, [contrast] = tiny(family), contrasts(modality, 1)
+    (batch,) = encode(vlm, [contrast], answers(vlm), batch_size=1).batches
+    expected = ap(vlm, batch, **ASKED).scores
+    circuits = [expected.map(torch.abs).top(size) for size in (0.1, 0.4)]
+
+    told = look(vlm, contrast, modality=modality, method="ap", arguments=ASKED, circuits=circuits, answers=answers(vlm))
+
+    side = from_tensor(told["side"])
+    assert expected.heads.abs().max() > 0
+    torch.testing.assert_close(torch.tensor(side["scores"]), expected.heads.sum(-1).float(), rtol=6e-3, atol=1e-12)
+    for layer, row in enumerate(side["named"]):
+        for pos, named in enumerate(row):
+            best = expected.heads[layer, pos].abs().topk(min(3, expected.heads.shape[2]))
+            assert [name for name, _, _ in named] == [
+                f"head {h}" for h, v in zip(best.indices, best.values, strict=True) if v
+            ]
+            assert all((first == 0) == bool(circuits[0].heads[layer, pos, int(name[5:])]) for name, _, first in named)
+    assert torch.equal(torch.tensor(side["first"]) <= 1, circuits[1].heads.any(-1))
+    assert len(side["panel"]["tokens"]) == batch.layout.length
+    held = vlm.image_positions(batch.clean)[0].nonzero().flatten().tolist() if modality == "image" else []
+    assert side["cells"] == held and len(held) % side["columns"] == 0
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Result]:
+    run = Run("organism/qwen2vl", counting(per_split=24), store=Store(tmp_path_factory.mktemp("runs")))
+    return run, run.get("diptych_view", examples=2, discovery={"method": "ap"}, curve=CURVE)
+
+
+def test_the_view_shows_pairs_that_are_answered_rightly_in_both_panels(found: tuple[Run, Result]) -> None:
+    _, result = found
+    figure = result.figures[0]
+
+    assert isinstance(figure, Diptych) and len(figure.pairs) == result.conditions["n test"] == 2
+    for pair in figure.pairs:
+        assert [side.panel.modality for side in pair.sides] == ["text", "image"]
+        assert all(side.panel.predicted == pair.answer for side in pair.sides)
+
+
+def test_the_sizes_are_those_of_both_curves_and_what_is_said_is_theirs(found: tuple[Run, Result]) -> None:
+    run, result = found
+    figure = result.figures[0]
+    assert isinstance(figure, Diptych)
+    curves = {
+        m: run.get("faithfulness_curve", modality=m, threshold=0.8, discovery={"method": "ap"})
+        for m in ("text", "image")
+    }
+
+    assert list(figure.sizes) == sorted({row["size"] for curve in curves.values() for row in curve.rows})
+    assert figure.said[-1] == "faithfulness on test: text 1.00; image 1.00"
+    minimal = [curve.conditions["minimal size"] for curve in curves.values()]
+    assert figure.sizes[figure.start] == max(minimal)
+    assert "the minimal circuit" in figure.said[figure.start]
+
+
+def test_the_rows_name_the_strongest_head_of_each_segment(found: tuple[Run, Result]) -> None:
+    _, result = found
+
+    assert {row["segment"] for row in result.rows} == {"data", "query", "generation"}
+    assert all(row["score"] for row in result.rows) and len(result.rows) == 2 * 2 * 3
+
+
+def test_a_model_that_is_never_right_in_both_panels_is_refused() -> None:
+    with pytest.raises(InputError, match="No test item of 'counting' is answered correctly in both panels"):
+        shared_contrasts("counting", {"text": {}, "image": {}})
