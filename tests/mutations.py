@@ -294,7 +294,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     (RESULT, 'plain.get("format") != FORMAT', 'plain.get("format", 0) < 0', "tests/test_result.py::test_another_version_s_layout_is_refused"),
     (RESULT, "except json.JSONDecodeError as error:", "except RecursionError as error:", "tests/test_result.py::test_text_that_is_no_json_is_refused"),
     (RESULT, "TypeError, AttributeError, InputError)", "TypeError)", "tests/test_result.py::test_a_result_with_damaged_fields_is_refused"),
-    (FIGURES, "[part(**one) for one in plain[name]]", "list(plain[name])", "tests/test_result.py::test_a_figure_comes_back_with_every_field[example]"),
+    (FIGURES, "[_built(part, one) for one in plain[name]]", "list(plain[name])", "tests/test_result.py::test_a_figure_comes_back_with_every_field[example]"),
     (FIGURES, '"curves": Curves,\n    "bars": Bars', '"curves": Bars,\n    "bars": Curves', "tests/test_result.py::test_there_is_an_example_of_every_kind_of_figure"),
     (RESULT, "float | int) else None for", "float | int) else 0 for", "tests/test_result.py::test_a_column_of_numbers_has_none_for_what_is_no_number"),
     (RESULT, "return cls(**plain)", "return cls(**plain | {'notes': []})", "tests/test_result.py::test_a_result_comes_back_with_every_field"),

@@ -88,7 +88,7 @@ def test_the_sizes_are_those_of_both_curves_and_what_is_said_is_theirs(found: tu
     figure = result.figures[0]
     assert isinstance(figure, Diptych)
     curves = {
-        m: run.get("faithfulness_curve", modality=m, threshold=0.8, discovery={"method": "ap"})
+        m: run.get("faithfulness_curve", modality=m, threshold=0.8, discovery={"method": "ap"}, **CURVE)
         for m in ("text", "image")
     }
 
