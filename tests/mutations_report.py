@@ -13,7 +13,11 @@ VIEW = "src/diptych/report/view.js"
 STYLE = "src/diptych/report/style.css"
 DIPTYCH = "src/diptych/experiments/diptych_view.py"
 
-OVER, FIGURES, PAPERS = "tests/test_report_overview.py::", "tests/test_report_figures.py::", "tests/test_report_paper.py::"
+OVER, FIGURES, PAPERS = (
+    "tests/test_report_overview.py::",
+    "tests/test_report_figures.py::",
+    "tests/test_report_paper.py::",
+)
 PAGE, LOOK = "tests/test_report_view.py::", "tests/test_diptych_view.py::"
 
 REPORT_MUTATIONS: tuple[Mutation, ...] = (
@@ -21,31 +25,126 @@ REPORT_MUTATIONS: tuple[Mutation, ...] = (
     (OVERVIEW, 'panel=panel, split="test"', "panel=panel", OVER + "test_the_gap_is_that_of_the_test_split"),
     (OVERVIEW, "known(text_right) and known(image_right)", "True", OVER + "test_there_is_no_gap_without_both_panels"),
     (OVERVIEW, 'row.get("kind") == "both" and ', "", OVER + "test_overlap_is_told_by_segment_over_both_kinds_of_nodes"),
-    (OVERVIEW, 'cell="chosen on select"', 'cell="best on test (in-sample)"', OVER + "test_the_repair_is_the_cell_chosen_on_select_beside_what_chance_would_give"),
-    (OVERVIEW, 'row.get("panel") == "image" and "null 95%"', '"null 95%"', OVER + "test_the_repair_is_the_cell_chosen_on_select_beside_what_chance_would_give"),
-    (OVERVIEW, " and known(told[name])]", "]", OVER + "test_of_other_experiments_the_conditions_with_an_interval_are_told"),
+    (
+        OVERVIEW,
+        'cell="chosen on select"',
+        'cell="best on test (in-sample)"',
+        OVER + "test_the_repair_is_the_cell_chosen_on_select_beside_what_chance_would_give",
+    ),
+    (
+        OVERVIEW,
+        'row.get("panel") == "image" and "null 95%"',
+        '"null 95%"',
+        OVER + "test_the_repair_is_the_cell_chosen_on_select_beside_what_chance_would_give",
+    ),
+    (
+        OVERVIEW,
+        " and known(told[name])]",
+        "]",
+        OVER + "test_of_other_experiments_the_conditions_with_an_interval_are_told",
+    ),
     (OVERVIEW, "if name not in present]", "]", OVER + "test_what_is_missing_is_said"),
     # numbers to take away
-    (TABLES, ':.6g}" if known(value) else None', ':.3g}" if known(value) else None', FIGURES + "test_a_download_holds_the_numbers_of_the_figure_to_six_digits"),
-    (TABLES, "cells = [cell for part in parts", "cells = [cell for part in parts[:1]", FIGURES + "test_the_table_of_maps_over_pictures_has_a_row_per_row_of_cells"),
+    (
+        TABLES,
+        ':.6g}" if known(value) else None',
+        ':.3g}" if known(value) else None',
+        FIGURES + "test_a_download_holds_the_numbers_of_the_figure_to_six_digits",
+    ),
+    (
+        TABLES,
+        "cells = [cell for part in parts",
+        "cells = [cell for part in parts[:1]",
+        FIGURES + "test_the_table_of_maps_over_pictures_has_a_row_per_row_of_cells",
+    ),
     (LATEX, '"&%$#_{}"', '"&%#_{}"', PAPERS + "test_the_data_table_is_latex"),
-    (PAPER, '".pdf": {"CreationDate": None}', '".pdf": {"Title": None}', PAPERS + "test_the_same_figure_is_the_same_file_twice[.pdf-%PDF]"),
+    (
+        PAPER,
+        '".pdf": {"CreationDate": None}',
+        '".pdf": {"Title": None}',
+        PAPERS + "test_the_same_figure_is_the_same_file_twice[.pdf-%PDF]",
+    ),
     (CHARTS, '.replace("$", r"\\$")', "", PAPERS + "test_a_drawing_has_the_titles_the_labels_and_the_marks"),
-    (SECTIONS, 're.sub(r"[^A-Za-z0-9_.]+", "_", str(part)).strip("._")', "str(part)", PAPERS + "test_a_name_that_is_no_name_of_a_file_is_made_one"),
-    (CARD, 'if find_spec("matplotlib") is None:', "if False:", PAPERS + "test_a_card_shows_sentences_where_figures_cannot_be_drawn"),
+    (
+        SECTIONS,
+        're.sub(r"[^A-Za-z0-9_.]+", "_", str(part)).strip("._")',
+        "str(part)",
+        PAPERS + "test_a_name_that_is_no_name_of_a_file_is_made_one",
+    ),
+    (
+        CARD,
+        'if find_spec("matplotlib") is None:',
+        "if False:",
+        PAPERS + "test_a_card_shows_sentences_where_figures_cannot_be_drawn",
+    ),
     # the diptych view
-    (VIEW, "pair.sides.flatMap((side) => side.scores[layer])", "pair.sides[0].scores[layer]", PAGE + "test_both_panels_are_painted_on_one_scale"),
-    (VIEW, "side.first[+layer.value][position] > +size.value", "side.first[+layer.value][position] >= +size.value", PAGE + "test_the_slider_of_sizes_shows_which_positions_are_left"),
-    (VIEW, "event.preventDefault();\n      node.button.tabIndex = -1;", "event.preventDefault();", PAGE + "test_the_keyboard_reaches_every_token"),
+    (
+        VIEW,
+        "pair.sides.flatMap((side) => side.scores[layer])",
+        "pair.sides[0].scores[layer]",
+        PAGE + "test_both_panels_are_painted_on_one_scale",
+    ),
+    (
+        VIEW,
+        "side.first[+layer.value][position] > +size.value",
+        "side.first[+layer.value][position] >= +size.value",
+        PAGE + "test_the_slider_of_sizes_shows_which_positions_are_left",
+    ),
+    (
+        VIEW,
+        "event.preventDefault();\n      node.button.tabIndex = -1;",
+        "event.preventDefault();",
+        PAGE + "test_the_keyboard_reaches_every_token",
+    ),
     (VIEW, "first <= +size.value", "first < +size.value", PAGE + "test_pointing_at_a_token_tells_its_heads"),
     (VIEW, 'layer.addEventListener("input", paint);', "", PAGE + "test_the_slider_of_layers_shows_other_scores"),
-    (VIEW, 'made.append(element("bdi", "", visible(token)));', 'made.innerHTML = `<bdi>${visible(token)}</bdi>`;', PAGE + "test_text_from_right_to_left_and_markup_is_shown_as_it_is"),
-    (VIEW, 'cell.setAttribute("aria-label",', 'cell.setAttribute("data-label",', PAGE + "test_axe_finds_no_serious_violation[view-light]"),
-    (STYLE, ".contents { position: sticky;", ".contents { position: static;", PAGE + "test_every_link_of_the_page_leads_somewhere"),
-    (DIPTYCH, "return (~held).sum(0)", "return held.sum(0)", LOOK + "test_a_head_enters_with_the_smallest_circuit_that_holds_it"),
-    (DIPTYCH, "circuit.expand(layout).heads", "circuit.heads", LOOK + "test_a_head_of_a_span_that_is_one_position_enters_at_all_its_tokens"),
-    (DIPTYCH, "places.amin(-1)", "places.amax(-1)", LOOK + "test_a_side_holds_the_scores_of_its_own_prompt[image-qwen2_vl]"),
-    (DIPTYCH, "heads.abs().topk(", "heads.topk(", LOOK + "test_a_side_holds_the_scores_of_its_own_prompt[image-qwen2_vl]"),
-    (DIPTYCH, "if one in found[\"image\"]]", "]", LOOK + "test_a_model_that_is_never_right_in_both_panels_is_refused"),
-    (DIPTYCH, "sizes.index(max(known))", "sizes.index(min(known))", LOOK + "test_the_sizes_are_those_of_both_curves_and_what_is_said_is_theirs"),
+    (
+        VIEW,
+        'made.append(element("bdi", "", visible(token)));',
+        "made.innerHTML = `<bdi>${visible(token)}</bdi>`;",
+        PAGE + "test_text_from_right_to_left_and_markup_is_shown_as_it_is",
+    ),
+    (
+        VIEW,
+        'cell.setAttribute("aria-label",',
+        'cell.setAttribute("data-label",',
+        PAGE + "test_axe_finds_no_serious_violation[view-light]",
+    ),
+    (
+        STYLE,
+        ".contents { position: sticky;",
+        ".contents { position: static;",
+        PAGE + "test_every_link_of_the_page_leads_somewhere",
+    ),
+    (
+        DIPTYCH,
+        "return (~held).sum(0)",
+        "return held.sum(0)",
+        LOOK + "test_a_head_enters_with_the_smallest_circuit_that_holds_it",
+    ),
+    (
+        DIPTYCH,
+        "circuit.expand(layout).heads",
+        "circuit.heads",
+        LOOK + "test_a_head_of_a_span_that_is_one_position_enters_at_all_its_tokens",
+    ),
+    (
+        DIPTYCH,
+        "places.amin(-1)",
+        "places.amax(-1)",
+        LOOK + "test_a_side_holds_the_scores_of_its_own_prompt[image-qwen2_vl]",
+    ),
+    (
+        DIPTYCH,
+        "heads.abs().topk(",
+        "heads.topk(",
+        LOOK + "test_a_side_holds_the_scores_of_its_own_prompt[image-qwen2_vl]",
+    ),
+    (DIPTYCH, 'if one in found["image"]]', "]", LOOK + "test_a_model_that_is_never_right_in_both_panels_is_refused"),
+    (
+        DIPTYCH,
+        "sizes.index(max(known))",
+        "sizes.index(min(known))",
+        LOOK + "test_the_sizes_are_those_of_both_curves_and_what_is_said_is_theirs",
+    ),
 )
