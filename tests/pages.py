@@ -49,6 +49,7 @@ def visit(browser: Any, addresses: dict[str, str]) -> Any:
     def _visit(name: str = "example", width: int = 1280, scheme: str = "light", **more: Any) -> Any:
         context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, **more)
         page = context.new_page()
+        page.set_default_timeout(120_000)  # a busy machine is slow, not wrong
         page.heard = []
         page.on("console", lambda message: page.heard.append(message.text))
         page.on("pageerror", lambda error: page.heard.append(str(error)))
