@@ -16,7 +16,7 @@ from laws import TEXT, scores
 from prompts import answers, contrasts
 from tiny import tiny
 
-CURVE = {"sizes": (0.02, 0.3, 1.0), "halvings": 1, "random_circuits": 1, "rediscoveries": 2}
+CURVE = {"sizes": (0.02, 0.3, 1.0), "halvings": 3, "random_circuits": 1, "rediscoveries": 2}
 ASKED = {"metric": "logit_diff", "reduction": "signed"}
 
 
@@ -95,7 +95,7 @@ def test_the_sizes_are_those_of_both_curves_and_what_is_said_is_theirs(found: tu
     assert list(figure.sizes) == sorted({row["size"] for curve in curves.values() for row in curve.rows})
     assert figure.said[-1] == "faithfulness on test: text 1.00; image 1.00"
     minimal = [curve.conditions["minimal size"] for curve in curves.values()]
-    assert figure.sizes[figure.start] == max(minimal)
+    assert figure.sizes[figure.start] == max(minimal) > min(minimal)
     assert "the minimal circuit" in figure.said[figure.start]
 
 
@@ -108,4 +108,4 @@ def test_the_rows_name_the_strongest_head_of_each_segment(found: tuple[Run, Resu
 
 def test_a_model_that_is_never_right_in_both_panels_is_refused() -> None:
     with pytest.raises(InputError, match="No test item of 'counting' is answered correctly in both panels"):
-        shared_contrasts("counting", {"text": {}, "image": {}})
+        shared_contrasts("counting", {"text": {"a": contrasts("text", 1)[0]}, "image": {}})

@@ -37,6 +37,7 @@ def test_the_same_figure_is_the_same_file_twice(suffix: str, start: bytes, tmp_p
 
     assert one == two
     assert one.startswith(start) and len(one) > 5000
+    assert b"CreationDate" not in one and b"<dc:date>" not in one
 
 
 def test_pictures_are_drawn_with_what_is_said_of_them() -> None:

@@ -94,6 +94,8 @@ def test_the_keyboard_reaches_every_token(visit: Any) -> None:
     assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "Picture, row 1, column 1"
     page.keyboard.press("Shift+Tab")
     assert page.evaluate("document.activeElement.textContent") == "↵"
+    page.keyboard.press("Shift+Tab")
+    assert page.evaluate("document.activeElement.className") == "size"
 
 
 def test_the_buttons_turn_the_pages(visit: Any) -> None:
