@@ -1,6 +1,8 @@
 """Coverage: every architecture of transformers, tiny and random, is read rightly or refused with a reason."""
 
 import inspect
+from contextlib import suppress
+from copy import deepcopy
 
 import pytest
 import torch
@@ -11,6 +13,7 @@ from diptych.models import load
 from diptych.models.check import prove
 from diptych.models.coverage import HEADS_ONLY, IN_PART, PASSES, REFUSED, Coverage, cover, judge
 from diptych.models.encode import encode_item
+from diptych.models.random import tiny_config
 from diptych.models.sketches import every_sketch
 from diptych.run.source import ModelSource
 from prompts import item
@@ -122,9 +125,22 @@ def test_the_proof_holds_in_half_precision_too(name: str) -> None:
 
 def test_a_leak_of_a_few_per_cent_is_refused_in_half_precision_too(monkeypatch: pytest.MonkeyPatch) -> None:
     vlm = load("random:minimax_m3_vl", dtype="bfloat16", verify=False)
-    monkeypatch.setattr("diptych.models.vlm.require_edges", lambda mixer: None)  # its indexer leaks what is cut off
+    monkeypatch.setattr(
+        "diptych.models.knockout.require_edges", lambda mixer: None
+    )  # its indexer leaks what is cut off
 
     assert "knocking out the data hides the picture" in [line.name for line in prove(vlm).lines if not line.passed]
+
+
+def test_making_a_configuration_leaves_the_sketches_as_they_were() -> None:
+    known = every_sketch()
+    before = deepcopy({name: sketch.config for name, sketch in known.items()})
+
+    for name, sketch in known.items():
+        with suppress(Exception):  # some need what is not installed
+            tiny_config(name, sketch)
+
+    assert {name: sketch.config for name, sketch in known.items()} == before
 
 
 def test_a_random_model_has_an_identity_without_being_built() -> None:

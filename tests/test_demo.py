@@ -81,4 +81,4 @@ def test_the_python_of_the_readme_runs_as_printed(tmp_path: Path) -> None:
     process = run(str(script), folder=tmp_path)
 
     assert process.returncode == 0, process.stderr
-    assert len(blocks) == 2 and process.stdout.count("\n") >= 4
+    assert len(blocks) == 3 and process.stdout.count("\n") >= 4

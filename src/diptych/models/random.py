@@ -3,6 +3,7 @@
 import difflib
 import hashlib
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -140,7 +141,7 @@ def tiny_config(architecture: str, sketch: Sketch) -> Any:
         place = small
         for parent in parents:
             place = place[parent]
-        place[last] = value
+        place[last] = deepcopy(value)  # configurations fill in what is missing, in place
     small.pop("model_type", None)
     config = transformers.AutoConfig.for_model(architecture, **small)
     if sketch.tower:
