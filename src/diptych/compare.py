@@ -151,6 +151,17 @@ def normalised(iou: float, expected: float) -> float:
     return (iou - expected) / (1 - expected) if expected < 1 else float("nan")
 
 
+def possible(part: Overlap) -> float:
+    """Highest IoU of sets of these sizes, min/max when one holds the other, averaged as the IoU is; nan for empty sets."""
+    sizes = [sorted((pair.a, pair.b)) for pair in part.pairs]
+    return float(np.mean([small / large if large else float("nan") for small, large in sizes]))
+
+
+def telling(part: Overlap) -> bool:
+    """Whether the sizes leave the overlap open: not if one side holds all nodes, in every direction."""
+    return any(pair.nodes not in (pair.a, pair.b) for pair in part.pairs)
+
+
 def ceiling(across: float, within_a: float, within_b: float, expected: float) -> float:
     """Share of the reachable overlap: (IoU_AB − b)/(√(IoU_AA·IoU_BB) − b), from split halves of each circuit."""
     reachable = float(np.sqrt(within_a * within_b))

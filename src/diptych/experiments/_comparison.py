@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from diptych.compare import MEASURED, OTHERWISE, Overlap, ceiling, overlaps
+from diptych.compare import MEASURED, OTHERWISE, Overlap, ceiling, normalised, overlaps, possible, telling
 from diptych.experiments._panels import Panel
 from diptych.grid import KINDS
 from diptych.paper_compat import PaperCompat
@@ -68,11 +68,12 @@ class Comparison:
             if (part.segment, part.positions) == (segment, rule) and part.kind in kinds
         ]
         found = [self.whole[i] for i in chosen]
-        value = _defined([self.compat.normalise(self.whole[i].iou, self.expected[i]) for i in chosen])
-        drawn = [_shuffled(part.draws(draws, seed), seed + i) for i, part in enumerate(found)]
-        null = [self._normalised(some, self.expected[i]) for some, i in zip(drawn, chosen, strict=True)]
-        matched = _defined([part.niou for part in found])
-        above = _mean([_shuffled(part.null(draws, seed), seed + i) for i, part in enumerate(found)])
+        known = [i for i in chosen if math.isfinite(self._above(i, self.whole[i].iou))] or chosen
+        value = _defined([self._above(i, self.whole[i].iou) for i in known])
+        drawn = {i: _shuffled(self.whole[i].draws(draws, seed), seed + n) for n, i in enumerate(chosen)}
+        null = [np.array([self._above(i, float(one)) for one in drawn[i]]) for i in known]
+        matched = _defined([self.whole[i].niou for i in known])
+        above = _mean([_shuffled(self.whole[i].null(draws, seed), seed + chosen.index(i)) for i in known])
         return {
             "segment": segment,
             "positions": rule,
@@ -81,16 +82,25 @@ class Comparison:
             "nodes image": sum(part.pairs[0].b for part in found),
             "IoU": float(np.mean([part.iou for part in found])),
             "expected IoU": float(np.mean([self.expected[i] for i in chosen])),
-            "mean IoU of draws": float(np.mean(drawn)),
+            "mean IoU of draws": float(np.mean(list(drawn.values()))),
             "nIoU": value,
-            **self._interval(chosen, value),
+            **self._interval(known, value),
+            "highest possible nIoU": _defined([self._above(i, possible(self.whole[i])) for i in known]),
+            "share of the possible": self._share(known) if math.isfinite(value) else math.nan,
             "null 95%": _quantile(_mean(null), 0.95),
-            "percentile in null": float((above < matched - 1e-9).mean()) if math.isfinite(matched) else math.nan,
-            **self._halves(chosen),
+            "percentile in null": float((above < matched - 1e-9).mean()) if math.isfinite(value) else math.nan,
+            **self._halves(known),
         }
 
-    def _normalised(self, drawn: Draws, expected: float) -> Draws:
-        return np.array([self.compat.normalise(float(one), expected) for one in drawn])
+    def _above(self, index: int, iou: float) -> float:
+        """nIoU of an IoU in the place of one of `whole`; nan where the sizes alone decide it."""
+        return self.compat.normalise(iou, self.expected[index]) if telling(self.whole[index]) else math.nan
+
+    def _share(self, known: Sequence[int]) -> float:
+        """nIoU of methods §7 as a share of that of the closest circuits of these sizes."""
+        parts = [self.whole[i] for i in known]
+        most = _defined([normalised(possible(part), part.expected) for part in parts])
+        return _defined([part.niou for part in parts]) / most if most > 0 else math.nan
 
     def _interval(self, chosen: Sequence[int], value: float) -> dict[str, float]:
         """Of the overlaps of methods §7 alone; the others have none."""
@@ -102,17 +112,18 @@ class Comparison:
     def _halves(self, chosen: Sequence[int]) -> dict[str, float]:
         if max(chosen) >= len(self.halves[0]):
             return dict.fromkeys(("split half text", "split half image", "of ceiling"), math.nan)
-        within = [
-            _defined([self.compat.normalise(half[i].iou, half[i].expected) for i in chosen]) for half in self.halves
-        ]
+        within = [_defined([self._within(half[i]) for i in chosen]) for half in self.halves]
         share = _defined([self._ceiling(i) for i in chosen])
         return {"split half text": within[0], "split half image": within[1], "of ceiling": share}
+
+    def _within(self, half: Overlap) -> float:
+        return self.compat.normalise(half.iou, half.expected) if telling(half) else math.nan
 
     def _ceiling(self, index: int) -> float:
         across = [part[index] for part in self.across]
         iou, expected = (float(np.mean([getattr(part, name) for part in across])) for name in ("iou", "expected"))
         text, image = (half[index].iou for half in self.halves)
-        return ceiling(iou, text, image, expected)
+        return ceiling(iou, text, image, expected) if any(map(telling, across)) else math.nan
 
 
 def held_folds(both: Sequence[Panel]) -> list[int]:

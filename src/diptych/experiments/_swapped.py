@@ -58,11 +58,12 @@ def _sizes(counts: Mapping[tuple[str, str], tuple[int, int]], part: str, nodes: 
 
 
 def summary(task: str, rows: Sequence[Row]) -> str:
-    """The normalised value of every part, both directions."""
-    said = ", ".join(f"{row['part']} {_share(row)}" for row in _both(rows, "carried"))
+    """The normalised value of every part, both directions: of as many nodes as replaced, then of all nodes carried."""
+    pairs = zip(_both(rows, "as many"), _both(rows, "carried"), strict=True)
+    said = "; ".join(f"{equal['part']} {_share(equal)}, all carried {_share(all_)}" for equal, all_ in pairs)
     return (
-        f"With one part of its circuit from the other panel, the model keeps of {task} (0: random nodes, 1: its own, mean "
-        f"of both directions): {said}."
+        f"With one part of its circuit replaced by as many nodes of the other panel's, or by all of them carried, the "
+        f"model keeps of {task} (0: random nodes, 1: its own, mean of both directions): {said}."
     )
 
 
@@ -98,7 +99,7 @@ def _both(rows: Sequence[Row], nodes: str, into: str = BOTH) -> list[Row]:
 
 
 def _normalised(rows: Sequence[Row]) -> Bars:
-    names = {"carried": "all nodes carried", "as many": "as many as replaced"}
+    names = {"as many": "as many as replaced", "carried": "all nodes carried"}
     return Bars(
         title="What a circuit keeps with a part of the other panel's",
         caption="(F swapped − F random)/(F own − F random), both directions averaged first. Lines on bars: 95% intervals; "
@@ -121,8 +122,8 @@ def _map(rows: Sequence[Row]) -> Heatmap:
     own = [_both(rows, "carried", into)[0]["F own"] if column == "F swapped" else None for into, column, _ in SOURCES]
     return Heatmap(
         title="Faithfulness of every combination",
-        caption="F on test prompts of a panel whose circuit has the part named from the other panel or random (mean over "
-        "draws); with nothing swapped, the panel's own circuit.",
+        caption="F on test prompts of a panel whose circuit has the part named from the other panel, all nodes carried, or "
+        "random (mean over draws); with nothing swapped, the panel's own circuit.",
         x_title="prompts, source of the part",
         y_title="part swapped",
         value_title="F",

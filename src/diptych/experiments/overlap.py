@@ -18,7 +18,7 @@ from diptych.paper_compat import PaperCompat
 from diptych.result import Bars, Curves, Row, Series, numbers
 from diptych.run import Finding, Run
 
-VERSION = 4
+VERSION = 5
 USES = ("accuracy", "discover", "faithfulness_curve")
 
 
@@ -63,6 +63,8 @@ def overlap(
             "Query and generation: positions are matched. The last rows are the other way round.",
             "Split halves: circuits of the same size found on halves of one panel's contrasts that share no prompt; "
             "two panels cannot be expected to agree better than that.",
+            "Circuits of different sizes cannot reach an nIoU of 1: the highest possible is reached where the larger one "
+            "holds all of the smaller, and the share of the possible is then 1, however low the nIoU.",
             "The interval is for circuits found on as many prompts as here. Circuits found on more prompts are less noisy, "
             "so they tend to overlap more: compare with the split halves.",
             *_undefined(rows),
@@ -87,8 +89,9 @@ def _undefined(rows: Sequence[Row]) -> list[str]:
         for row in rows
         if math.isnan(numbers([row], "nIoU")[0] or 0)
     ]
-    said = "Both circuits hold all of, or neither holds any of: "
-    return [said + ", ".join(names) + ". Their nIoU is undefined and left out of the means."] if names else []
+    said = "A circuit holds all nodes of, or neither holds any of: "
+    why = ". Their overlap follows from the sizes alone, so their nIoU is undefined and left out of the means."
+    return [said + ", ".join(names) + why] if names else []
 
 
 def _departures(compat: PaperCompat) -> list[str]:
@@ -102,9 +105,14 @@ def _departures(compat: PaperCompat) -> list[str]:
 
 
 def _summary(task: str, rows: Sequence[Row], both: Sequence[Panel]) -> str:
-    said = ", ".join(f"{row['segment']} {fixed(row['nIoU'])} {interval(row)}" for row in _measured(rows, BOTH))
+    said = ", ".join(f"{row['segment']} {_told(row)}" for row in _measured(rows, BOTH))
     sizes = " and ".join(f"{panel.size:.1%} ({panel.modality})" for panel in both)
     return f"Circuits of {task} of {sizes} of the nodes share, above chance (nIoU, mean of heads and neurons): {said}."
+
+
+def _told(row: Row) -> str:
+    """nIoU with its interval and the most that circuits of these sizes could have."""
+    return f"{fixed(row['nIoU'])} {interval(row)} of at most {fixed(row['highest possible nIoU'])}"
 
 
 def _bars(rows: Sequence[Row]) -> Bars:
@@ -112,12 +120,14 @@ def _bars(rows: Sequence[Row]) -> Bars:
     return Bars(
         title="Overlap of the text and the image circuit",
         caption="nIoU per segment, mean of heads and neurons: 0 for random circuits of the same sizes, 1 for identical "
-        "circuits. Halves of one panel's prompts are the ceiling. Lines on bars: 95% intervals.",
+        "circuits. The highest possible is that of circuits of these sizes of which one holds the other. Halves of one "
+        "panel's prompts are the ceiling. Lines on bars: 95% intervals.",
         x_title="segment",
         y_title="nIoU",
         categories=[str(row["segment"]) for row in both],
         series=[
             Series("text and image", *(numbers(both, column) for column in ("nIoU", "low", "high"))),
+            Series("highest possible", numbers(both, "highest possible nIoU")),
             Series("halves of text", numbers(both, "split half text")),
             Series("halves of image", numbers(both, "split half image")),
             Series("random, 95th percentile", numbers(both, "null 95%")),
