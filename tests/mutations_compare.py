@@ -7,6 +7,7 @@ DEPTH = "src/diptych/depth.py"
 SWAP = "src/diptych/swap.py"
 RESAMPLING = "src/diptych/statistics/weights.py"
 COMPARISON = "src/diptych/experiments/_comparison.py"
+TOLD = "src/diptych/experiments/_swapped.py"
 INTERCHANGE = "src/diptych/experiments/_interchange.py"
 EXPERIMENT = "src/diptych/experiments/swap.py"
 PAPER = "src/diptych/paper_compat.py"
@@ -44,6 +45,19 @@ COMPARE_MUTATIONS: tuple[Mutation, ...] = (
     (EXPERIMENT, "            start += count\n", "            start += 1\n", "tests/test_interchange.py::test_circuits_are_measured_as_each_would_be_alone"),
     (EXPERIMENT, "CARRIED: carry(other.circuit(), own.layout), AS_MANY: carry_as_many(other.ranking(), own)", "CARRIED: carry(other.circuit(), own.layout), AS_MANY: carry(other.circuit(), own.layout)", "tests/test_interchange.py::test_random_circuits_of_a_swap_are_as_large_as_what_is_swapped_in"),
     (COMPARISON, "for positions in (MEASURED, OTHERWISE):\n            found", "for positions in (MEASURED, MEASURED):\n            found", "tests/test_interchange.py::test_an_overlap_tells_positions_both_ways_and_layers_add_up"),
-    (COMPARISON, "value = _defined([self.compat.normalise(", "value = _defined([PaperCompat().normalise(", "tests/test_interchange.py::test_departures_of_the_reference_are_told_and_change_the_numbers"),
+    (COMPARISON, "return self.compat.normalise(iou, self.expected[index])", "return PaperCompat().normalise(iou, self.expected[index])", "tests/test_interchange.py::test_departures_of_the_reference_are_told_and_change_the_numbers"),
+    (COMPARE, "small / large if large", "1.0 if large", "tests/test_comparison.py::test_containment_is_the_highest_overlap_possible"),
+    (COMPARE, "small / large if large", "small / (large + 1) if large", "tests/test_comparison.py::test_no_overlap_is_higher_than_possible"),
+    (COMPARE, "small / large if large", "small / (large + 1) if large", "tests/test_comparison.py::test_circuits_of_equal_sizes_can_overlap_fully"),
+    (COMPARE, "any(pair.nodes not in (pair.a, pair.b) for", "all(pair.nodes not in (pair.a, pair.b) for", "tests/test_comparison.py::test_the_overlap_is_open_if_it_is_in_one_direction"),
+    (COMPARE, "any(pair.nodes not in (pair.a, pair.b) for", "any(pair.nodes != pair.b for", "tests/test_comparison.py::test_nothing_is_said_of_a_kind_of_which_one_circuit_holds_all[text]"),
+    (COMPARISON, "if telling(self.whole[index]) else math.nan", "", "tests/test_comparison.py::test_nothing_is_said_where_it_holds_all_of_both_kinds"),
+    (COMPARISON, "if any(map(telling, across)) else math.nan", "", "tests/test_comparison.py::test_nothing_is_said_of_a_kind_of_which_one_circuit_holds_all[image]"),
+    (COMPARISON, "**self._interval(known, value)", "**self._interval(chosen, value)", "tests/test_comparison.py::test_nothing_is_said_of_a_kind_of_which_one_circuit_holds_all[image]"),
+    (COMPARISON, "most = _defined(list(map(highest, parts)))", "most = 1.0", "tests/test_comparison.py::test_a_circuit_wholly_inside_another_has_all_that_is_possible_however_low_its_overlap"),
+    (COMPARISON, "/ most if most > 0 else math.nan", "/ max(most, 1e-9)", "tests/test_comparison.py::test_what_one_circuit_holds_nothing_of_has_no_share_and_lowers_what_is_possible"),
+    (COMPARISON, "_defined([part.niou for part in parts]) / most", "_defined([self._above(i, self.whole[i].iou) for i in known]) / most", "tests/test_comparison.py::test_the_share_is_that_of_the_methods_when_departures_are_asked_for"),
+    (TOLD, 'zip(_both(rows, "as many"), _both(rows, "carried"), strict=True)', 'zip(_both(rows, "carried"), _both(rows, "as many"), strict=True)', "tests/test_comparison.py::test_a_swap_is_headed_by_as_many_nodes_as_replaced"),
+    (TOLD, '    if row["undefined because"]:\n', "    if False:\n", "tests/test_comparison.py::test_what_is_undefined_of_a_swap_is_said_beside_what_is_not"),
     (PAPER, 'seed=seed, positions={p.segment: p.positions for p in found})', 'seed=seed)', "tests/test_paper_compat.py::test_random_circuits_over_all_positions_have_as_many_nodes_and_the_matched_ones_as_expected"),
 )  # fmt: skip

@@ -157,6 +157,11 @@ def possible(part: Overlap) -> float:
     return float(np.mean([small / large if large else float("nan") for small, large in sizes]))
 
 
+def highest(part: Overlap) -> float:
+    """The nIoU of that: what the closest circuits of these sizes have."""
+    return normalised(possible(part), part.expected)
+
+
 def telling(part: Overlap) -> bool:
     """Whether the sizes leave the overlap open: not if one side holds all nodes, in every direction."""
     return any(pair.nodes not in (pair.a, pair.b) for pair in part.pairs)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from diptych.compare import MEASURED, OTHERWISE, Overlap, ceiling, normalised, overlaps, possible, telling
+from diptych.compare import MEASURED, OTHERWISE, Overlap, ceiling, highest, overlaps, possible, telling
 from diptych.experiments._panels import Panel
 from diptych.grid import KINDS
 from diptych.paper_compat import PaperCompat
@@ -99,7 +99,7 @@ class Comparison:
     def _share(self, known: Sequence[int]) -> float:
         """nIoU of methods §7 as a share of that of the closest circuits of these sizes."""
         parts = [self.whole[i] for i in known]
-        most = _defined([normalised(possible(part), part.expected) for part in parts])
+        most = _defined(list(map(highest, parts)))
         return _defined([part.niou for part in parts]) / most if most > 0 else math.nan
 
     def _interval(self, chosen: Sequence[int], value: float) -> dict[str, float]:
