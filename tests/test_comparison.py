@@ -144,9 +144,10 @@ def test_the_share_is_that_of_the_methods_when_departures_are_asked_for() -> Non
 
 
 def swaps(nodes: str, normalised_: Sequence[float], because: str = "") -> list[Row]:
+    told: Row = {"prompts": "both", "nodes": nodes, "undefined because": because}
+    raw: Row = {"F own": 0.5, "F swapped": 0.3, "F random": 0.4}
     return [
-        {"part": part, "prompts": "both", "nodes": nodes, "normalised": value, "low": value - 0.1, "high": value + 0.1}
-        | {"F own": 0.5, "F swapped": 0.3, "F random": 0.4, "undefined because": because}
+        {**told, **raw, "part": part, "normalised": value, "low": value - 0.1, "high": value + 0.1}
         for part, value in zip(("data", "query"), normalised_, strict=True)
     ]
 
