@@ -52,7 +52,7 @@ COMPARE_MUTATIONS: tuple[Mutation, ...] = (
     (COMPARE, "any(pair.nodes not in (pair.a, pair.b) for", "all(pair.nodes not in (pair.a, pair.b) for", "tests/test_comparison.py::test_the_overlap_is_open_if_it_is_in_one_direction"),
     (COMPARE, "any(pair.nodes not in (pair.a, pair.b) for", "any(pair.nodes != pair.b for", "tests/test_comparison.py::test_nothing_is_said_of_a_kind_of_which_one_circuit_holds_all[text]"),
     (COMPARISON, "if telling(self.whole[index]) else math.nan", "", "tests/test_comparison.py::test_nothing_is_said_where_it_holds_all_of_both_kinds"),
-    (COMPARISON, "if any(map(telling, across)) else math.nan", "", "tests/test_comparison.py::test_nothing_is_said_of_a_kind_of_which_one_circuit_holds_all[image]"),
+    (COMPARISON, "if any(map(telling, across)) else math.nan", "", "tests/test_comparison.py::test_no_share_of_the_ceiling_is_said_of_it_however_well_halves_agree"),
     (COMPARISON, "**self._interval(known, value)", "**self._interval(chosen, value)", "tests/test_comparison.py::test_nothing_is_said_of_a_kind_of_which_one_circuit_holds_all[image]"),
     (COMPARISON, "most = _defined(list(map(highest, parts)))", "most = 1.0", "tests/test_comparison.py::test_a_circuit_wholly_inside_another_has_all_that_is_possible_however_low_its_overlap"),
     (COMPARISON, "/ most if most > 0 else math.nan", "/ max(most, 1e-9)", "tests/test_comparison.py::test_what_one_circuit_holds_nothing_of_has_no_share_and_lowers_what_is_possible"),

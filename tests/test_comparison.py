@@ -23,7 +23,9 @@ INSIDE = SetPair(1870, 2801, 1870, 2816)
 SOME, FULL, EMPTY = SetPair(20, 40, 15, 100), SetPair(30, 100, 30, 100), SetPair(0, 30, 0, 100)
 
 
-def table(heads: SetPair, neurons: SetPair, compat: PaperCompat | None = None) -> dict[str, Row]:
+def table(
+    heads: SetPair, neurons: SetPair, compat: PaperCompat | None = None, half: SetPair | None = None
+) -> dict[str, Row]:
     """Rows of the generation by node kind; all other segments have the same nodes, and halves share as much."""
     pairs = dict(zip(KINDS, (heads, neurons), strict=True))
 
@@ -34,7 +36,8 @@ def table(heads: SetPair, neurons: SetPair, compat: PaperCompat | None = None) -
     reweighted = np.random.default_rng(0).normal(0.2, 0.05, (30, len(measured)))
     expected = [part.expected for part in whole]
     compat = compat or PaperCompat()
-    comparison = Comparison(whole, expected, [measured] * 2, [measured] * 2, reweighted, 8, compat)
+    halves = [Overlap(p.segment, p.kind, (half,), p.positions) if half else p for p in measured]
+    comparison = Comparison(whole, expected, [halves] * 2, [measured] * 2, reweighted, 8, compat)
     asked = {"heads": ("heads",), "neurons": ("neurons",), "both": KINDS}
     return {name: comparison._row("generation", "kept", kinds, 5, 0) for name, kinds in asked.items()}
 
@@ -107,6 +110,14 @@ def test_nothing_is_said_of_a_kind_of_which_one_circuit_holds_all(full: SetPair)
     assert rows["both"]["split half text"] == rows["neurons"]["split half text"]
     [note] = _undefined(list(rows.values()))
     assert note.startswith("A circuit holds all nodes of, or neither holds any of: generation heads (positions kept). ")
+
+
+def test_no_share_of_the_ceiling_is_said_of_it_however_well_halves_agree() -> None:
+    rows = table(FULL, SOME, half=SetPair(60, 60, 50, 100))
+
+    assert math.isnan(values(rows["heads"], "of ceiling")[0])
+    assert math.isfinite(values(rows["neurons"], "of ceiling")[0])
+    assert values(rows["heads"], "split half text")[0] > 0.2
 
 
 def test_nothing_is_said_where_it_holds_all_of_both_kinds() -> None:
