@@ -48,8 +48,8 @@ DEPLOY_MUTATIONS: tuple[Mutation, ...] = (
     (FREE, "with patch.apply(vlm.model) if patch else nullcontext():", "with nullcontext():", "tests/test_free_accuracy.py::test_the_patched_panel_is_what_the_experiment_s_cell_writes_and_its_gain_is_paired"),
     (FREE, '            matcher(match)("", accepted_answers(item))', "            pass", "tests/test_free_accuracy.py::test_a_matcher_that_cannot_judge_an_item_is_refused_before_anything_is_generated"),
     (FREE, 'if patch and "image" not in items:', "if False:", "tests/test_free_accuracy.py::test_a_cell_for_a_task_without_pictures_is_refused"),
-    (CHOSEN, '_above(told["low"], 0) and ', "", "tests/test_cli_repair.py::test_a_gain_beats_the_null_if_its_interval_is_above_0_and_it_is_above_the_best_by_chance[told2-False]"),
-    (CHOSEN, ' and _above(told["gain"], told["null 95%"])', "", "tests/test_cli_repair.py::test_a_gain_beats_the_null_if_its_interval_is_above_0_and_it_is_above_the_best_by_chance[told1-False]"),
-    (CHOSEN, 'row["panel"] == "image"', 'row["panel"] == "text"', "tests/test_cli_repair.py::test_a_gain_beats_the_null_if_its_interval_is_above_0_and_it_is_above_the_best_by_chance[told0-True]"),
-    (REPAIR, 'if told["beats the null"]:', "if True:", "tests/test_cli_repair.py::test_a_gain_beats_the_null_if_its_interval_is_above_0_and_it_is_above_the_best_by_chance[told1-False]"),
+    (CHOSEN, '_above(told["low"], 0) and ', "", "tests/test_cli_repair.py::test_a_gain_beats_the_null_if_its_interval_is_above_0_and_it_is_above_what_its_cell_must_gain[told3-False]"),
+    (CHOSEN, ' and _above(told["gain"], told["null 95%"])', "", "tests/test_cli_repair.py::test_a_gain_beats_the_null_if_its_interval_is_above_0_and_it_is_above_what_its_cell_must_gain[told1-False]"),
+    (CHOSEN, 'row["panel"] == "image"', 'row["panel"] == "text"', "tests/test_cli_repair.py::test_a_gain_beats_the_null_if_its_interval_is_above_0_and_it_is_above_what_its_cell_must_gain[told0-True]"),
+    (REPAIR, 'if told["beats the null"]:', "if True:", "tests/test_cli_repair.py::test_a_gain_beats_the_null_if_its_interval_is_above_0_and_it_is_above_what_its_cell_must_gain[told1-False]"),
 )  # fmt: skip

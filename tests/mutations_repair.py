@@ -12,6 +12,7 @@ EXPERIMENT = "src/diptych/experiments/back_patching.py"
 GAP = "src/diptych/gap.py"
 GUIDED = "src/diptych/experiments/_guided.py"
 OVERLAP = "src/diptych/experiments/_guided_overlap.py"
+NULLS = "src/diptych/statistics/nulls.py"
 PREDICTION = "src/diptych/experiments/cell_prediction.py"
 FIRST_ORDER = "src/diptych/first_order.py"
 
@@ -105,8 +106,8 @@ REPAIR_MUTATIONS: tuple[Mutation, ...] = (
     # the experiment
     (
         SWEEP,
-        "held_out, in_sample = self.select.best(), self.test.best()",
-        "held_out, in_sample = self.test.best(), self.test.best()",
+        "(self.select.best(), HELD_OUT)",
+        "(self.test.best(), HELD_OUT)",
         "tests/test_back_patching.py::test_the_cell_is_chosen_where_it_is_not_reported",
     ),
     (
@@ -255,5 +256,66 @@ REPAIR_MUTATIONS: tuple[Mutation, ...] = (
         "layers - 1 - min(",
         "layers - min(",
         "tests/test_cell_prediction.py::test_a_cell_costs_the_layers_above_its_lowest_destination",
+    ),
+    # the null, and what is said of a choice
+    (
+        NULLS,
+        "scale = np.linalg.norm(sums, axis=1)",
+        "scale = np.ones(len(sums))",
+        "tests/test_statistics.py::test_destructive_cells_do_not_hide_one_that_helps",
+    ),
+    (
+        NULLS,
+        "int((1 - level)",
+        "2 * int((1 - level)",
+        "tests/test_statistics.py::test_a_gain_is_above_what_its_cell_needs_where_p_is_at_most_five_in_hundred",
+    ),
+    (
+        NULLS,
+        "+ rounding\n",
+        "- rounding\n",
+        "tests/test_statistics.py::test_a_gain_is_above_what_its_cell_needs_where_p_is_at_most_five_in_hundred",
+    ),
+    (
+        NULLS,
+        ".max(axis=1))",
+        ".mean(axis=1))",
+        "tests/test_statistics.py::test_of_tests_without_an_effect_five_in_hundred_are_called_one",
+    ),
+    (
+        NULLS,
+        "critical * scale, np.nan)",
+        "critical * scale, 0.0)",
+        "tests/test_statistics.py::test_a_cell_that_changes_nothing_has_no_t_and_no_gain_that_it_needs",
+    ),
+    (
+        SWEEP,
+        "self.null.needed[cell]",
+        "self.null.needed[self.null.cell]",
+        "tests/test_back_patching.py::test_the_null_of_each_cell_is_its_own",
+    ),
+    (
+        SWEEP,
+        "if gains.max() <= 0:",
+        "if gains.max() < 0:",
+        "tests/test_back_patching.py::test_a_choice_on_select_that_is_none_is_told_in_the_summary",
+    ),
+    (
+        EXPERIMENT,
+        "if len(numbered) < len(bounds):",
+        "if not numbered:",
+        "tests/test_back_patching.py::test_a_share_of_a_gap_that_may_be_nothing_is_not_told",
+    ),
+    (
+        EXPERIMENT,
+        "if share < 0:",
+        "if share < -100:",
+        "tests/test_back_patching.py::test_a_cell_closes_a_share_of_the_gap_or_widens_it",
+    ),
+    (
+        PREDICTION,
+        '"low": _minus(high), "high": _minus(low)',
+        '"low": _minus(low), "high": _minus(high)',
+        "tests/test_cell_prediction.py::test_a_predicted_cell_that_is_better_is_told_to_gain_more_with_its_interval",
     ),
 )

@@ -13,7 +13,7 @@ import diptych
 from diptych.backpatch import Cell, back_patch
 from diptych.experiments._controls import DONOR, OWN, control, controlled
 from diptych.experiments._sweep import HELD_OUT, IN_SAMPLE, Outcomes, Sweep, stored_sweep
-from diptych.experiments.back_patching import _gap, _rows
+from diptych.experiments.back_patching import _gap, _rows, _summary
 from diptych.items import Contrast, Task
 from diptych.metrics import correct
 from diptych.models.encode import AnswerTokens, answer_tokens, collate, encode_item
@@ -117,7 +117,7 @@ def test_in_a_random_model_no_cell_beats_the_null(family: str, tmp_path: Path) -
     rows = rows_of(run.get("back_patching", windows=(1,), noise=1, rounds=1))
 
     sample = rows["image", IN_SAMPLE]
-    assert float(sample["null p"] or 0) > 0.05 and float(sample["gain"] or 0) <= float(sample["null 95%"] or 0)
+    assert float(sample["null p"] or 0) > 0.05 and not float(sample["gain"] or 0) > float(sample["null 95%"] or 0)
 
 
 @cache
@@ -212,7 +212,62 @@ def test_a_share_of_a_gap_that_may_be_nothing_is_not_told() -> None:
         "share of gap, high": math.nan,
     }
 
-    assert _gap([row]).startswith("The gap between text and image on test is 1.0 points, too small and uncertain")
-    assert "closes 50% [10, 90] of it" in _gap(
-        [row | {"share of gap": 0.5, "share of gap, low": 0.1, "share of gap, high": 0.9}]
+    assert _gap([row]) == (
+        "The gap between text and image on test is 1.0 points; the share of it that the cell chosen on select closes is "
+        "undefined, as gaps so uncertain may be 0."
     )
+    assert "closes is undefined" in _gap([row | {"share of gap": 0.5}])
+    assert _gap([{"cell": HELD_OUT}]) == "No item of test has both panels, so there is no gap to close."
+
+
+@pytest.mark.parametrize(
+    ("share", "told"),
+    [
+        ((0.5, 0.1, 0.9), "the cell chosen on select closes 50% [10, 90] of it."),
+        ((-0.2, -0.5, 0.1), "the cell chosen on select widens it by 20% [-10, 50]."),
+        ((0.0, -0.1, 0.1), "the cell chosen on select closes 0% [-10, 10] of it."),
+    ],
+)
+def test_a_cell_closes_a_share_of_the_gap_or_widens_it(share: tuple[float, float, float], told: str) -> None:
+    names = ("share of gap", "share of gap, low", "share of gap, high")
+    row: Row = {"cell": HELD_OUT, "gap": 0.1, **dict(zip(names, share, strict=True))}
+
+    assert _gap([row]) == f"The gap between text and image on test is 10.0 points; {told}"
+
+
+@pytest.mark.parametrize(
+    ("select", "told"),
+    [
+        ([[0, 0, 0, 1], [1, 0, 0, 0]], "On select 2 cells are equally good; the first is shown."),
+        ([[0, 0, 0, 0], [0, 0, 0, 0]], "No cell gains on select; the first of 2 equal ones is shown."),
+        ([[0, 0, 0, -1], [0, 0, -1, -1]], "No cell gains on select; the one that loses least is shown."),
+        ([[1, 1, 0, 0], [1, 0, 0, 0]], ""),
+    ],
+)
+def test_a_choice_on_select_that_is_none_is_told_in_the_summary(select: list[list[int]], told: str) -> None:
+    found = Sweep("image", outcomes(select), outcomes([[1, 1, 1, 1], [0, 0, 0, 0]]), seed=0)
+
+    summary = _summary("counting", found)
+
+    assert found.choice() == told and summary.endswith(f"among all cells. {told}".strip())
+
+
+def test_the_summary_says_what_a_best_cell_must_gain() -> None:
+    same = outcomes([[1, 1, 1, 1], [0, 0, 0, 1]])
+
+    assert _summary("counting", Sweep("image", same, same, seed=0)).endswith(
+        "the best cell in-sample shows +100.0, and must gain more than +100.0 points for p ≤ .05 among all cells."
+    )
+    nothing = outcomes([[0, 0, 0, 0], [0, 0, 0, 0]])
+    assert "; the best cell in-sample changes no accuracy." in _summary(
+        "counting", Sweep("image", same, nothing, seed=0)
+    )
+
+
+def test_the_null_of_each_cell_is_its_own() -> None:
+    found = Sweep("image", outcomes([[1, 0, 0, 0], [0, 0, 0, 0]]), outcomes([[1, 0, 0, 0], [1, 1, 1, 1]]), seed=0)
+
+    chosen, sample = found.reports()
+
+    assert (chosen["null 95%"], chosen["null p"]) == (pytest.approx(0.5), 9 / 16)
+    assert (sample["null 95%"], sample["null p"]) == (pytest.approx(1.0), 1 / 16)

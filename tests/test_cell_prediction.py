@@ -8,7 +8,7 @@ import torch
 
 from diptych.backpatch import Cell, back_patch, cells
 from diptych.experiments._sweep import Outcomes, Sweep
-from diptych.experiments.cell_prediction import _rows, cost, log_odds
+from diptych.experiments.cell_prediction import _rows, _summary, cost, log_odds
 from diptych.first_order import first_order
 from diptych.items import MODALITIES, Modality
 from prompts import batch
@@ -80,3 +80,17 @@ def test_the_shortlist_is_tried_on_select_and_regret_is_against_the_sweep_s_cell
     assert [row["forwards"] for row in rows[:3]] == pytest.approx([1 + (2 + 2 + 1) / 3, 2.0, 2 + (1 + 2) / 3])
     assert rows[3]["gain"] == pytest.approx((1 + 0.5 + 0.75) / 3)
     assert rows[3]["regret"] == pytest.approx(1 - (1 + 0.5 + 0.75) / 3)
+
+
+def test_a_predicted_cell_that_is_better_is_told_to_gain_more_with_its_interval() -> None:
+    row = {"gain": 0.2, "low": 0.1, "high": 0.3, "forwards": 30.0}
+    worse = row | {"forwards": 2.0, "regret": 0.03, "regret, low": -0.01, "regret, high": 0.06}
+    better = row | {"forwards": 5.0, "regret": -0.01, "regret, low": -0.04, "regret, high": 0.02}
+
+    assert _summary("counting", [row, worse, better], 5) == (
+        "On counting the sweep's cell gains +20.0 points [+10.0, +30.0] on test for 30.0 forwards per prompt; that of first "
+        "order alone gains 3.0 points less [-1.0, 6.0] for 2.0 forwards and that of the best of 5 by first order gains 1.0 "
+        "points more [-2.0, 4.0] for 5.0 forwards."
+    )
+    single = worse | {"regret, low": None, "regret, high": None}
+    assert "gains 3.0 points less [undefined, undefined]" in _summary("counting", [row, single, better], 5)

@@ -81,7 +81,7 @@ def verdict(patch: "BackPatch") -> str:
     gain, null = (fixed(told[name], 1, factor=100, sign="+") for name in ("gain", "null 95%"))
     measured = (
         f"Layer {patch.src} into {patch.dst}, window {patch.window}: {gain} points "
-        f"{interval(dict(told), 1, factor=100, sign='+')} on test (n = {told['n']}, null 95%: {null})."
+        f"{interval(dict(told), 1, factor=100, sign='+')} on test (n = {told['n']}); p ≤ .05 among all cells takes more than {null}."
     )
     if told["beats the null"]:
         return f"{measured} It beats the null."

@@ -3,6 +3,7 @@
 from typing import Any
 
 from diptych.deployed import BackPatch
+from diptych.experiments._text import known
 from diptych.models.vlm import VLM
 from diptych.result import Result
 
@@ -10,20 +11,20 @@ FACTS = ("model", "revision", "model_digest", "dtype", "selected on", "seed", "i
 """Conditions of the result that go with the back-patch."""
 MEASURED = ("n", "accuracy", "patched", "gain", "low", "high", "McNemar p", "gain on select")
 NULL = ("null 95%", "null p")
-"""The best gain that 95% of draws without any effect stay below, and how many draws reach the best one on test."""
+"""The gain that this cell must exceed to have p ≤ .05 among all cells, and its p among them."""
 
 
 def chosen_patch(vlm: VLM, result: Result) -> BackPatch:
     """The image cell of a `back_patching` result of this model; `conditions` say how it was chosen and what it gains.
 
-    Its `beats the null` tells whether the gain on test is above 0 with its whole interval, and above what the best of
-    all cells would gain by chance.
+    Its `beats the null` tells whether the gain on test is above 0 with its whole interval, and above what this
+    cell must gain on test to be told from the best of all cells by chance.
     """
     image = {row["cell"]: row for row in result.rows if row["panel"] == "image"}
-    held_out, in_sample = image["chosen on select"], image["best on test (in-sample)"]
+    held_out = image["chosen on select"]
     told: dict[str, Any] = {"task": result.identity["task"], "task_digest": result.identity["task_digest"]}
     told |= {name: result.conditions[name] for name in FACTS} | {"split": "test"}
-    told |= {name: held_out[name] for name in MEASURED} | {name: in_sample[name] for name in NULL}
+    told |= {name: held_out[name] for name in MEASURED + NULL}
     told["beats the null"] = bool(_above(told["low"], 0) and _above(told["gain"], told["null 95%"]))
     told["result"] = result.identity["digest"]
     src, dst, window = (int(str(held_out[name])) for name in ("source", "destination", "window"))
@@ -32,5 +33,5 @@ def chosen_patch(vlm: VLM, result: Result) -> BackPatch:
 
 
 def _above(value: Any, other: Any) -> bool:
-    """False for an interval that does not exist, as of a single cluster."""
-    return value is not None and value > other
+    """False for what does not exist: an interval of a single cluster, a needed gain of a cell that changes nothing."""
+    return known(value) and known(other) and value > other

@@ -127,14 +127,25 @@ class Sweep:
 
     @cached_property
     def null(self) -> MaximumNull:
-        """How large the best gain on test would be if no cell helped."""
+        """What each cell would have to gain on test if none helped, and the best of all were chosen."""
         return max_statistic_null(self.test.gains, self.test.clusters, seed=self.seed)
 
+    def choice(self) -> str:
+        """What must be known of the choice on select: that no cell gains there, or that several are equal; else nothing."""
+        gains = self.select.gains.mean(1)
+        equal = int((gains == gains.max()).sum())
+        if gains.max() <= 0:
+            shown = f"the first of {equal} equal ones" if equal > 1 else "the one that loses least"
+            return f"No cell gains on select; {shown} is shown."
+        return f"On select {equal} cells are equally good; the first is shown." if equal > 1 else ""
+
     def reports(self) -> list[dict[str, Any]]:
-        """The cell chosen on select, and the best one on test itself with the null of that choice."""
-        held_out, in_sample = self.select.best(), self.test.best()
-        null = {"null 95%": self.null.quantile, "null p": self.null.p}
-        return [self.row(held_out, HELD_OUT), self.row(in_sample, IN_SAMPLE) | null]
+        """The cell chosen on select, and the best one on test itself, each with its null among all cells."""
+        told = ((self.select.best(), HELD_OUT), (self.test.best(), IN_SAMPLE))
+        return [self.row(cell, label) | self._null(cell) for cell, label in told]
+
+    def _null(self, cell: int) -> dict[str, float]:
+        return {"null 95%": float(self.null.needed[cell]), "null p": float(self.null.p_values[cell])}
 
     def row(self, cell: int, label: str) -> dict[str, Any]:
         """A cell's accuracy on test against no patching, and the share of the gap to the other panel that it closes."""

@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 import transformers
@@ -14,9 +14,14 @@ from diptych.models.vlm import VLM
 from diptych.result import Row
 
 
+def known(value: object) -> TypeGuard[float]:
+    """Whether it is a number, and a finite one."""
+    return isinstance(value, float | int) and math.isfinite(value)
+
+
 def fixed(value: object, digits: int = 2, *, factor: float = 1, sign: str = "") -> str:
     """A number for a sentence, a zero without sign; what is undefined is said to be."""
-    if not isinstance(value, float | int) or not math.isfinite(value):
+    if not known(value):
         return "undefined"
     rounded = round(factor * value, digits)
     return f"{rounded:{sign}.{digits}f}" if rounded else f"{0:.{digits}f}"

@@ -1,7 +1,6 @@
 """Back-patching: does re-injecting late data representations into early layers help? Chosen on select, reported on test."""
 
 from collections.abc import Sequence
-from math import isnan
 from typing import Any
 
 from diptych.backpatch import Cell
@@ -9,12 +8,12 @@ from diptych.experiments._controls import Controls
 from diptych.experiments._parameters import Count, Seed, Windows
 from diptych.experiments._survey import Survey
 from diptych.experiments._sweep import HELD_OUT, IN_SAMPLE, Sweep, grids_of, run_sweep
-from diptych.experiments._text import fixed, interval
+from diptych.experiments._text import fixed, interval, known
 from diptych.items import Modality
 from diptych.result import Bars, Figure, Heatmap, Row, Series, numbers
 from diptych.run import Finding, Run
 
-VERSION = 3
+VERSION = 4
 USES = ("accuracy",)
 NO_TEXT = "The task has no text panel: there is no text control, and no gap between the panels to close."
 
@@ -47,7 +46,7 @@ def back_patching(
         | told
         | {f"{name} with a donor": value for name, value in donors.conditions().items()}
         | {"draws of noise": noise, "rounds": rounds}
-        | {"interval": "95% cluster bootstrap, 2000 draws", "null": "sign flips of clusters, best of all cells"},
+        | {"interval": "95% cluster bootstrap, 2000 draws", "null": "sign flips of clusters, best t of all cells"},
         figures=[_bars(rows), *(_map(sweep, window) for sweep in sweeps.values() for window in windows)],
         notes=[*_notes(sweeps), *controls.notes()],
         grids=grids_of(sweeps),
@@ -64,11 +63,20 @@ def _rows(sweeps: dict[Modality, Sweep]) -> list[Row]:
 def _summary(task: str, image: Sweep) -> str:
     row, sample = image.reports()
     cell = f"layer {row['source']} into {row['destination']}, window {row['window']}"
-    gain, best, null = (_points(value) for value in (row["gain"], sample["gain"], image.null.quantile))
+    told = (
+        f"The cell chosen on select ({cell}) changes image accuracy on {task} by {_points(row['gain'])} "
+        f"points {interval(row, 1, factor=100, sign='+')} on test; {_best(sample)}."
+    )
+    return " ".join(filter(None, (told, image.choice())))
+
+
+def _best(sample: Row) -> str:
+    """The gain of the best cell in-sample, and what it must gain for p ≤ .05."""
+    if not known(sample["null 95%"]):
+        return "the best cell in-sample changes no accuracy"
     return (
-        f"The cell chosen on select ({cell}) changes image accuracy on {task} by {gain} points "
-        f"{interval(row, 1, factor=100, sign='+')} on test; the best cell in-sample shows {best}, where no effect at all "
-        f"would show up to {null} in 95% of draws."
+        f"the best cell in-sample shows {_points(sample['gain'])}, and must gain more than "
+        f"{_points(sample['null 95%'])} points for p ≤ .05 among all cells"
     )
 
 
@@ -78,7 +86,8 @@ def _points(value: object) -> str:
 
 def _notes(sweeps: dict[Modality, Sweep]) -> list[str]:
     helped = [
-        f"Does any cell help on test? {m}: best gain {_points(s.null.gain)} points, max-statistic p = {s.null.p:.2g}."
+        f"Does any cell help on test? {m}: max-statistic p = {s.null.p:.2g}, at the cell of the highest t, which gains "
+        f"{_points(s.null.gains[s.null.cell])} points. {s.choice()}".rstrip()
         for m, s in sweeps.items()
     ]
     return [
@@ -89,18 +98,23 @@ def _notes(sweeps: dict[Modality, Sweep]) -> list[str]:
 
 
 def _gap(reports: Sequence[Row]) -> str:
-    shares = [
-        f"the cell {row['cell']} closes {fixed(row['share of gap'], 0, factor=100)}% "
-        f"[{fixed(row['share of gap, low'], 0, factor=100)}, {fixed(row['share of gap, high'], 0, factor=100)}] of it"
-        for row in reports
-        if "share of gap" in row
-    ]
+    shares = [_closing(row) for row in reports if "share of gap" in row]
     if not shares:
         return "No item of test has both panels, so there is no gap to close."
     gap = fixed(reports[0]["gap"], 1, factor=100)
-    if isnan(numbers(reports, "share of gap")[0] or 0):
-        return f"The gap between text and image on test is {gap} points, too small and uncertain to say what share is closed."
     return f"The gap between text and image on test is {gap} points; {', '.join(shares)}."
+
+
+def _closing(row: Row) -> str:
+    """What a cell does to the gap: a share without an interval is none, a negative one is told as what it is."""
+    bounds = [row["share of gap"], row["share of gap, low"], row["share of gap, high"]]
+    numbered = [100 * bound for bound in bounds if known(bound)]
+    if len(numbered) < len(bounds):
+        return f"the share of it that the cell {row['cell']} closes is undefined, as gaps so uncertain may be 0"
+    share, low, high = numbered
+    if share < 0:
+        return f"the cell {row['cell']} widens it by {fixed(-share, 0)}% [{fixed(-high, 0)}, {fixed(-low, 0)}]"
+    return f"the cell {row['cell']} closes {fixed(share, 0)}% [{fixed(low, 0)}, {fixed(high, 0)}] of it"
 
 
 def _bars(rows: list[Row]) -> Figure:

@@ -15,7 +15,7 @@ from diptych.experiments._halving import Along, Halving
 from diptych.experiments._parameters import Count, Seed, Windows
 from diptych.experiments._survey import Survey
 from diptych.experiments._sweep import Array, Outcomes, Sweep, stored_sweep
-from diptych.experiments._text import fixed, interval
+from diptych.experiments._text import fixed, interval, known
 from diptych.first_order import first_order
 from diptych.items import Item
 from diptych.models.encode import AnswerTokens, collate, encode_item
@@ -24,7 +24,7 @@ from diptych.result import Bars, Heatmap, Row, Series, numbers
 from diptych.run import Finding, Run
 from diptych.statistics import cluster_bootstrap
 
-VERSION = 1
+VERSION = 2
 USES = ("accuracy", "back_patching")
 BACKWARD = 1.0
 """Forwards that a backward pass to activations costs, parameters frozen (methods §15)."""
@@ -134,14 +134,27 @@ def _row(sweep: Sweep, way: _Way, reference: Array) -> Row:
 def _summary(task: str, rows: Sequence[Row], shortlist: int) -> str:
     whole, first, several = rows[:3]
     said = (
-        f"{fixed(row['regret'], 1, factor=100)} points for {fixed(row['forwards'], 1)} forwards ({name})"
-        for row, name in ((first, "first order alone"), (several, f"best of {shortlist}"))
+        f"that of {name} gains {_against(row)} for {fixed(row['forwards'], 1)} forwards"
+        for row, name in ((first, "first order alone"), (several, f"the best of {shortlist} by first order"))
     )
     return (
         f"On {task} the sweep's cell gains {fixed(whole['gain'], 1, factor=100, sign='+')} points "
-        f"{interval(whole, 1, factor=100, sign='+')} on test for {fixed(whole['forwards'], 1)} forwards per prompt; the "
-        f"regret of predicting it is {' and '.join(said)}."
+        f"{interval(whole, 1, factor=100, sign='+')} on test for {fixed(whole['forwards'], 1)} forwards per "
+        f"prompt; {' and '.join(said)}."
     )
+
+
+def _against(row: Row) -> str:
+    """Regret in words: how many points less than the sweep's cell, or more, with its interval."""
+    regret, low, high = (row[name] for name in ("regret", "regret, low", "regret, high"))
+    less = not known(regret) or regret >= 0
+    bounds = {"low": low, "high": high} if less else {"low": _minus(high), "high": _minus(low)}
+    points = fixed(regret if less else _minus(regret), 1, factor=100)
+    return f"{points} points {'less' if less else 'more'} {interval(bounds, 1, factor=100)}"
+
+
+def _minus(value: object) -> float | None:
+    return -value if known(value) else None
 
 
 def _bars(rows: Sequence[Row]) -> Bars:

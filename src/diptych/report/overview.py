@@ -101,14 +101,14 @@ def _overlap(result: Result) -> list[KeyFigure]:
 
 
 def _back_patching(result: Result) -> list[KeyFigure]:
-    """The gain of the image's cell that was chosen on select, and what the best of all cells would gain by chance."""
+    """The gain of the image's cell that was chosen on select, and what it must gain for p ≤ .05 among all cells."""
     chosen = _row(result, panel="image", cell="chosen on select")
     if not chosen:
         return []
     gain = _figure("gain on test, chosen on select", chosen, "gain", _change, POINTS)
-    null = next((row["null 95%"] for row in result.rows if row.get("panel") == "image" and "null 95%" in row), None)
-    chance = [KeyFigure("by chance up to, best of all cells", _change(null) + POINTS, "")] if known(null) else []
-    return [gain, *chance]
+    null = chosen.get("null 95%")
+    needed = [KeyFigure("needed for p ≤ .05 among all cells", _change(null) + POINTS, "")] if known(null) else []
+    return [gain, *needed]
 
 
 def _intervals(result: Result) -> list[KeyFigure]:

@@ -9,19 +9,24 @@ from jaxtyping import Float
 from diptych.statistics.resampling import DRAWS, by_cluster, cluster_sums
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class MaximumNull:
-    """How large the best cell's mean gain is (`gain`), and how large it would be if no cell helped.
+    """Whether any cell helps (`p`), and per cell its mean gain, the gain that it needs and its p among all cells.
 
-    `quantile`: the 1 − α point of the best gain under the null. `p`: share of the null at least as large as `gain`.
+    `cell`: that of the highest t. `needed`: a gain above it has p ≤ 1 − `level`; NaN where a cell changes no cluster.
     """
 
     cell: int
-    gain: float
-    quantile: float
-    p: float
+    gains: Float[np.ndarray, " cell"]
+    needed: Float[np.ndarray, " cell"]
+    p_values: Float[np.ndarray, " cell"]
     patterns: int
     seed: int
+
+    @property
+    def p(self) -> float:
+        """Share of sign patterns in which some cell's t is at least the highest one found."""
+        return float(self.p_values[self.cell])
 
 
 def max_statistic_null(
@@ -32,20 +37,25 @@ def max_statistic_null(
     level: float = 0.95,
     seed: int = 0,
 ) -> MaximumNull:
-    """Does any cell help? The best cell's mean gain against its distribution when signs are flipped at random.
+    """Does any cell help? Each cell's t against the distribution of the best t when signs are flipped at random.
 
-    A cluster's sign is flipped in all cells together, so dependence between cells is kept. All 2^clusters patterns are
-    used if they are at most `draws`; else `draws` patterns, the observed one among them (so p is never 0).
+    t is the sum of a cell's gains over the root of its summed squared cluster sums, which no flip changes: a cell that
+    breaks many prompts counts for no more than a quiet one. A cluster's sign is flipped in all cells together, so
+    dependence between cells is kept. All 2^clusters patterns are used if they are at most `draws`; else `draws`
+    patterns, the observed one among them (so p is never 0). Single-step max-t of Westfall and Young 1993.
     """
     columns, members = by_cluster(gains, clusters)
     sums = cluster_sums(columns, members)  # [cell, cluster]
-    patterns = _sign_patterns(len(members), draws, seed)  # [pattern, cluster]
-    best = (patterns @ sums.T).max(axis=1) / columns.shape[1]  # [pattern]
-    means = columns.mean(axis=1)
-    cell = int(means.argmax())
+    scale = np.linalg.norm(sums, axis=1)  # [cell]
+    units = np.divide(sums, scale[:, None], out=np.zeros_like(sums), where=scale[:, None] > 0)
+    found = units.sum(axis=1)
+    best = np.sort((_sign_patterns(len(members), draws, seed) @ units.T).max(axis=1))  # [pattern]
     rounding = 1e-12 * max(1.0, float(np.abs(best).max()))
-    p = float((best >= means[cell] - rounding).mean())
-    return MaximumNull(cell, float(means[cell]), float(np.quantile(best, level)), p, len(patterns), seed)
+    p_values = (best.size - np.searchsorted(best, found - rounding)) / best.size
+    allowed = int((1 - level) * best.size + 1e-9)  # patterns that may reach a t of p ≤ 1 − level
+    critical = best[-1 - allowed] + rounding
+    needed = np.where(scale > 0, critical * scale, np.nan) / columns.shape[1]
+    return MaximumNull(int(found.argmax()), columns.mean(axis=1), needed, p_values, best.size, seed)
 
 
 def _sign_patterns(clusters: int, draws: int, seed: int) -> Float[np.ndarray, "pattern cluster"]:
