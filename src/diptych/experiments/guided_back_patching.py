@@ -35,7 +35,7 @@ def guided_back_patching(
     discovery: Options = {},  # noqa: B006 (read only; written into the identity)
     windows: Windows = (1, 3, 5),
     share: Share = 0.5,
-    draws: Count = 39,
+    draws: Count = 99,
     resamples: Count = 200,
     positions: Positions = "aligned",
     seed: Seed = 0,
