@@ -11,6 +11,8 @@ CONTROLS = "src/diptych/experiments/_controls.py"
 EXPERIMENT = "src/diptych/experiments/back_patching.py"
 GAP = "src/diptych/gap.py"
 GUIDED = "src/diptych/experiments/_guided.py"
+JUDGED = "src/diptych/experiments/_judged.py"
+GUIDING = "src/diptych/experiments/guided_back_patching.py"
 OVERLAP = "src/diptych/experiments/_guided_overlap.py"
 NULLS = "src/diptych/statistics/nulls.py"
 PREDICTION = "src/diptych/experiments/cell_prediction.py"
@@ -216,9 +218,57 @@ REPAIR_MUTATIONS: tuple[Mutation, ...] = (
     ),
     (
         GUIDED,
-        "+ (one == self.circuit) / 2",
-        "+ (one == self.circuit)",
-        "tests/test_guided.py::test_the_repair_goes_through_the_circuit_if_random_parts_do_worse",
+        '"let": min(held, asked)',
+        '"let": asked',
+        "tests/test_guided.py::test_no_more_positions_are_let_through_than_the_circuit_holds",
+    ),
+    (
+        GUIDED,
+        'if _weight(circuit.at("data")).any() else 0',
+        "if _weight(circuit).any() else 0",
+        "tests/test_guided.py::test_a_circuit_that_holds_no_data_has_no_part_of_the_patch",
+    ),
+    (
+        GUIDING,
+        "if not (held < asked).any():",
+        "if not (held > asked).any():",
+        "tests/test_guided.py::test_no_more_positions_are_let_through_than_the_circuit_holds",
+    ),
+    (
+        JUDGED,
+        "(self.higher + self.equal / 2)",
+        "(self.higher + self.equal)",
+        "tests/test_guided.py::test_the_repair_goes_through_the_circuit_if_random_parts_do_worse_by_a_test",
+    ),
+    (
+        JUDGED,
+        "(1 + len(self.random) - self.higher) / (1 + len(self.random))",
+        "(len(self.random) - self.higher) / len(self.random)",
+        "tests/test_guided.py::test_the_repair_goes_through_the_circuit_if_random_parts_do_worse_by_a_test",
+    ),
+    (
+        JUDGED,
+        "self.p <= LEVEL and self.own > 0",
+        "self.p <= LEVEL",
+        "tests/test_guided.py::test_the_repair_goes_through_the_circuit_if_random_parts_do_worse_by_a_test",
+    ),
+    (
+        JUDGED,
+        "LEVEL = 0.025",
+        "LEVEL = 0.05",
+        "tests/test_guided.py::test_as_random_as_any_other_the_circuit_s_part_rarely_passes",
+    ),
+    (
+        JUDGED,
+        "if len(judged[0].random) < FEWEST:",
+        "if False:",
+        "tests/test_guided.py::test_with_too_few_random_parts_there_is_no_verdict",
+    ),
+    (
+        JUDGED,
+        """f"[{fixed(row['change, low'], sign='+')}, {fixed(row['change, high'], sign='+')}]\"""",
+        """f"\"""",
+        "tests/test_guided.py::test_changes_of_overlap_are_told_with_their_interval_and_only_if_something_is_repaired",
     ),
     (
         OVERLAP,

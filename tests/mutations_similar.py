@@ -219,6 +219,12 @@ SIMILAR_MUTATIONS: tuple[Mutation, ...] = (
         "min(unsure, default=-1) + 1",
         PANEL + "test_an_answer_is_sure_from_the_layer_behind_the_last_unsure_one",
     ),
+    (
+        LENSES,
+        'key=lambda row: float(row["probability"] or 0)',
+        'key=lambda row: float(row["difference"] or 0)',
+        PANEL + "test_the_highest_probability_is_the_one_told_whatever_the_counterfactual_s",
+    ),
     # node view
     (
         HEADS,
@@ -252,14 +258,32 @@ SIMILAR_MUTATIONS: tuple[Mutation, ...] = (
     ),
     (
         VIEW,
+        "sum(self.circuit.there[0]) - len(",
+        "self.direct[0].size - len(",
+        NODE + "test_heads_that_are_not_there_are_no_other_heads",
+    ),
+    (
+        VIEW,
+        'if self.outside() else "all heads are in the circuit"',
+        'if True else "all heads are in the circuit"',
+        NODE + "test_a_circuit_of_all_heads_has_no_others",
+    ),
+    (
+        VIEW,
+        "[{fixed(found.low, sign='+')}, {fixed(found.high, sign='+')}]",
+        "",
+        NODE + "test_what_heads_write_together_is_told_with_its_interval_over_clusters",
+    ),
+    (
+        VIEW,
         "(self.attention - self.even)[:, :, DATA]",
         "self.even[:, :, DATA]",
         NODE + "test_the_view_names_the_head_that_reads_more_than_an_even_spread_and_sums_what_is_written",
     ),
     (
         VIEW,
-        "float(mean.sum()) - own",
-        "float(mean.sum())",
+        "self.direct[:, ~own].sum(1)",
+        "self.direct.sum((1, 2))",
         NODE + "test_the_view_names_the_head_that_reads_more_than_an_even_spread_and_sums_what_is_written",
     ),
     (

@@ -11,7 +11,6 @@ import torch
 from diptych.backpatch import Cell, back_patch
 from diptych.batch import Batch
 from diptych.experiments._guided import (
-    Judged,
     _by_nodes,
     _by_positions,
     _nodes,
@@ -21,9 +20,10 @@ from diptych.experiments._guided import (
     guided,
 )
 from diptych.experiments._guided_overlap import score_patched
+from diptych.experiments._judged import Judged, paragraph, summary
 from diptych.experiments._sweep import HELD_OUT
 from diptych.experiments.discover import score
-from diptych.experiments.guided_back_patching import _paragraph
+from diptych.experiments.guided_back_patching import _bars, _fewer, _rows
 from diptych.grid import Circuit, Grid
 from diptych.items import Task
 from diptych.layout import Layout
@@ -72,7 +72,7 @@ def test_all_positions_are_the_cell_to_the_bit_and_a_part_lies_between(family: s
     vlm = tiny(family)
     some = batch(vlm, "image", 1)
     call = vlm.capture(some.clean)
-    sets = _positions(seed_circuit(vlm, some).at("data"), 0.5, 1, 0)
+    sets = _positions(seed_circuit(vlm, some).at("data"), 2, 1, 0)
     plain = Plain.of(vlm, call)
 
     everything, ours, others, _ = logits_of(vlm, plain, some, _by_positions(plain, sets, 1))
@@ -90,7 +90,7 @@ def grid() -> Circuit:
 
 
 def test_the_positions_let_through_are_those_that_hold_most_of_the_circuit() -> None:
-    everything, ours, others, *drawn = _positions(grid(), 0.4, 20, 0)
+    everything, ours, others, *drawn = _positions(grid(), 2, 20, 0)
 
     assert everything.nonzero().flatten().tolist() == [2, 3, 4, 5, 6]
     assert ours.nonzero().flatten().tolist() == [3, 6]  # all heads, and half of the neurons
@@ -124,7 +124,8 @@ def test_random_parts_are_other_ones_for_each_draw_and_the_same_for_each_batch()
     parts = [work(vlm, (0, [item]), batch_size=1) for item in items]
 
     assert whole["nodes"].shape == whole["positions"].shape == (6, 3)
-    for name in ("base", "positions", "nodes"):
+    assert set(whole) == {"base", "positions", "nodes", "held", "asked", "let"}
+    for name in whole:
         assert torch.equal(whole[name], torch.cat([part[name] for part in parts], -1))
 
 
@@ -153,18 +154,82 @@ def test_with_the_patch_in_place_what_it_overwrites_has_no_score() -> None:
         assert float((after[kind] - before[kind]).abs().max()) > 1e-4
 
 
-def judged(circuit: float, random: list[float], surely: float = 0.2) -> Judged:
-    return Judged("nodes", 0.5, circuit, 0.1, random, surely)
+def guide(circuit: Circuit, vlm: VLM, task: Task, share: float, draws: int = 2) -> dict[str, torch.Tensor]:
+    asked = {"cell": CELL, "share": share, "draws": draws, "seed": 0, "answers": answer_tokens(vlm, task)}
+    return guided(vlm, (0, list(task.split("test")[:2])), circuit=circuit, batch_size=4, **asked)
 
 
-def test_the_repair_goes_through_the_circuit_if_random_parts_do_worse() -> None:
-    assert judged(0.3, [0.1] * 19 + [0.4]).percentile == 0.95 and judged(0.3, [0.1] * 19 + [0.4]).through
-    assert judged(0.3, [0.3] * 20).percentile == 0.5 and not judged(0.3, [0.3] * 20).through
+def test_no_more_positions_are_let_through_than_the_circuit_holds() -> None:
+    vlm, task = tiny("qwen2_vl"), small()
+    layout = encode_item(vlm, task.split("test")[0], "image").layout
+    circuit = empty_on(vlm, layout)
+    circuit.heads[1, layout.data.stop - 1, 0] = True
 
-    assert _paragraph([judged(0.3, [0.1])], []).startswith("The repair goes through the image circuit, judged by nodes")
-    assert _paragraph([judged(0.1, [0.1])], []).startswith("The repair does not go through the image circuit more than")
-    assert _paragraph([judged(0.1, [0.1], surely=0)], []).startswith(
-        "The gain of the whole patch on test is not surely above 0"
+    few, many = guide(circuit, vlm, task, 1.0), guide(circuit, vlm, task, 0.01)
+
+    data = layout.data.stop - layout.data.start
+    assert [few[name].tolist() for name in ("held", "asked", "let")] == [[1, 1], [data, data], [1, 1]] and data > 1
+    assert torch.equal(few["positions"], many["positions"]) and _fewer(many) == []
+    (note,) = _fewer(few)
+    assert f"at 1.0 data positions of a prompt on average, the share asks for {data}.0" in note
+
+
+def test_a_circuit_that_holds_no_data_has_no_part_of_the_patch() -> None:
+    vlm, task = tiny("qwen2_vl"), small()
+    layout = encode_item(vlm, task.split("test")[0], "image").layout
+    circuit = empty_on(vlm, layout)
+    circuit.heads[1, layout.data.stop, 0] = True
+
+    rows, found = _rows(guide(circuit, vlm, task, 0.5), ["a", "b"], 0)
+
+    assert [row["cell"] for row in rows if "undefined" in row] == ["data positions: circuit", "nodes: circuit"]
+    assert [row["cell"] for row in rows if "gain" in row] == ["data positions: all", "nodes: all"]
+    repaired = [replace(one, surely=0.2) for one in found]
+    assert paragraph(repaired, []).startswith("Undefined: the image circuit holds no node at data positions")
+    assert "holds no node at data positions" in summary("t", repaired) and _bars(repaired) == []
+
+
+def judged(circuit: float, random: list[float], surely: float = 0.2, own: float = 0.1) -> Judged:
+    return Judged("nodes", 0.5, circuit, 0.1, random, surely, own)
+
+
+def test_the_repair_goes_through_the_circuit_if_random_parts_do_worse_by_a_test() -> None:
+    assert judged(0.3, [0.1] * 39).p == 0.025 and judged(0.3, [0.1] * 39).through
+    assert judged(0.3, [0.1] * 38 + [0.3]).p == 0.05 and not judged(0.3, [0.1] * 38 + [0.3]).through
+    assert judged(0.3, [0.1] * 98 + [0.4]).p == 0.02 and judged(0.3, [0.1] * 98 + [0.4]).through
+    assert not judged(0.3, [0.1] * 39, own=0).through
+    assert judged(0.3, [0.1] * 19 + [0.3]).percentile == 0.975
+
+    assert paragraph([judged(0.3, [0.1] * 39)], []).startswith(
+        "The repair goes through the image circuit, judged by nodes"
+    )
+    assert paragraph([judged(0.3, [0.1] * 37 + [0.3, 0.4])], []).startswith("It is not shown that the repair goes")
+    assert "(higher than 37, equal to 1 of 39 random parts, p = 0.075)" in paragraph(
+        [judged(0.3, [0.1] * 37 + [0.3, 0.4])], []
+    )
+    assert "p = 0.025" in summary("t", [judged(0.3, [0.1] * 39)])
+
+
+def test_with_too_few_random_parts_there_is_no_verdict() -> None:
+    assert paragraph([judged(0.3, [0.1] * 38)], []).startswith(
+        "No verdict on whether the repair goes through the image circuit is possible with 38 random parts"
+    )
+
+
+def test_as_random_as_any_other_the_circuit_s_part_rarely_passes() -> None:
+    chance = torch.Generator().manual_seed(0)
+
+    passed = [judged(one, random).through for one, *random in torch.rand(1000, 40, generator=chance).tolist()]
+
+    assert 0.01 < sum(passed) / len(passed) < 0.04
+
+
+def test_changes_of_overlap_are_told_with_their_interval_and_only_if_something_is_repaired() -> None:
+    rows = [{"cell": "overlap in data", "change": 0.1, "change, low": -0.05, "change, high": 0.25}]
+
+    assert paragraph([judged(0.3, [0.1] * 39)], rows).endswith("changes by (nIoU): data +0.10 [-0.05, +0.25].")
+    assert paragraph([judged(0.1, [0.1], surely=0)], rows) == (
+        "The gain of the whole patch on test is not surely above 0, so there is no repair to trace to the circuit."
     )
 
 
@@ -198,6 +263,7 @@ def test_the_experiment_reports_parts_of_the_cell_that_the_sweep_chose(run: Run)
     changed = [rows[f"overlap in {segment}"] for segment in ("data", "query", "generation")]
     assert any(abs(row["change"]) > 1e-3 for row in changed if row["change"] is not None)
     assert result.figures[0].series[2].name == "random parts of equal size"
+    assert all(rows[f"{name}: circuit"]["p"] in (1 / 3, 2 / 3, 1) for name in ("data positions", "nodes"))
 
 
 def test_pictures_alone_are_guided_without_a_text_circuit(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from diptych.models.vlm import VLM
 from diptych.result import PictureMaps, Result
 from diptych.run import Run, Store
 from diptych.run.experiment import Experiment
+from diptych.statistics import cluster_bootstrap
 from diptych.tasks.counting import counting
 from prompts import Noise, answers, batch, contrasts, item
 from tiny import FAMILIES, tiny
@@ -172,14 +173,49 @@ def test_the_view_names_the_head_that_reads_more_than_an_even_spread_and_sums_wh
     found = view([[0.1, 0.6, 0.3, 0.0], [0.0, 0.9, 0.1, 0.0]])
 
     assert [one.segment for one in found.readers(2)] == ["generation", "query"]
-    assert found.share() == (pytest.approx(0.5), pytest.approx(1.5))
+    own, other = found.share()
+    assert own == pytest.approx(np.full(4, 0.5)) and other == pytest.approx(np.full(4, 1.5))
     assert found.total() == pytest.approx(0.5 + 1.5 + 1.2)
     said = found.summary("t", "image")
     assert "(generation: layer 2, head 3) puts 0.90 [0.90, 0.90] of its attention there, 0.50 if spread evenly" in said
-    assert "its 1 heads at the last position write +0.50 of the +3.20 logits" in said
+    assert "its heads at the last position (1) write +0.50 [+0.50, +0.50] of the +3.20 logits" in said
+    assert "all other heads (15) +1.50 [+1.50, +1.50]" in said
     rows = found.rows()
     assert [row["value"] for row in rows if row["number"] == "direct contribution"] == [pytest.approx(0.5)]
     assert len(rows) == 2 * 4 + 1
+
+
+def test_what_heads_write_together_is_told_with_its_interval_over_clusters() -> None:
+    found = view([[0.1, 0.6, 0.3, 0.0], [0.0, 0.9, 0.1, 0.0]])
+    found.direct[:, 2, 3] = [0.0, 0.5, 1.0, 0.5]
+
+    (said,) = found._said_of_writers()
+
+    estimate = cluster_bootstrap(found.direct[:, 2, 3], found.clusters, seed=0)
+    assert estimate.low < 0.4 and estimate.high > 0.6
+    assert f"write +0.50 [{estimate.low:+.2f}, {estimate.high:+.2f}]" in said
+
+
+def test_a_circuit_of_all_heads_has_no_others() -> None:
+    found = view([[0.1, 0.6, 0.3, 0.0], [0.0, 0.9, 0.1, 0.0]])
+    found.circuit.heads[:, -1] = True
+
+    (said,) = found._said_of_writers()
+
+    assert said.endswith("between answer and counter-answer, all heads are in the circuit")
+    assert "(16) write +2.00" in said and found._direct(found.rows()[-1:], "image").levels == []
+
+
+def test_heads_that_are_not_there_are_no_other_heads() -> None:
+    found = view([[0.1, 0.6, 0.3, 0.0], [0.0, 0.9, 0.1, 0.0]])
+    fewer = replace(found.circuit, there=((4, 2, 4, 4), found.circuit.there[1]))
+    found.direct[:, 1, 2:] = 0
+
+    shown = replace(found, circuit=fewer)
+
+    assert "all other heads (13) +1.30" in shown._said_of_writers()[0]
+    ((level, _),) = shown._direct(shown.rows()[-1:], "image").levels
+    assert level == pytest.approx(0.1)
 
 
 @torch.no_grad()

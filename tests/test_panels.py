@@ -10,6 +10,7 @@ import torch
 from diptych.errors import InputError
 from diptych.experiments._lens import LAST, Read, since
 from diptych.experiments._lens import of as readings
+from diptych.experiments._lens import summary as told_by_lens
 from diptych.experiments._pairs import Recorded, blocks, paired_items
 from diptych.experiments._similarity import BEYOND, CLOSEST, Compared, of, summary
 from diptych.experiments._text import from_tensor
@@ -224,6 +225,17 @@ def test_a_picture_without_a_grid_is_not_drawn_and_the_reason_is_told() -> None:
     told = from_tensor(show(tiny("qwen2_vl"), Pair(two, ITEMS[1]))["map"])
 
     assert told["reason"].startswith("No picture is drawn. Item 'two' has 2 pictures")
+
+
+def test_the_highest_probability_is_the_one_told_whatever_the_counterfactual_s() -> None:
+    values = np.full((8, 2, 3, 2, 4), 0.1)
+    values[:, 1, 1, 0, 2] = 0.4  # from image, layer 1: the largest difference
+    values[:, 1, 2, 0, 2:] = 0.6, 0.55  # layer 2: the highest probability
+    read_out = Read(values, [f"c{n}" for n in range(8)], 0)
+
+    said = told_by_lens("t", read_out.rows(), read_out)
+
+    assert "a mean probability of 0.600 at most (after layer 2; the counterfactual's: 0.550)" in said
 
 
 def test_an_answer_is_sure_from_the_layer_behind_the_last_unsure_one() -> None:

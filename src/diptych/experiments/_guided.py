@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -39,7 +38,8 @@ def guided(
     batch_size: int,
 ) -> dict[str, Tensor]:
     """Whether each image prompt is answered correctly: unpatched [n], and by positions and by nodes [set, n] as in `PARTS`
-    and then for each random set; and how many data positions hold a node of the circuit."""
+    and then for each random set, of which there are none if the circuit holds no data position; and of each prompt how
+    many data positions hold a node of the circuit, how many `share` asks for, and how many are let through [n]."""
     _, items = payload
     prompts = [encode_item(vlm, item, "image") for item in items]
     layout = prompts[0].layout
@@ -48,6 +48,9 @@ def guided(
     plain = Plain.of(vlm, call)
     score = partial(correct, answers=answers.of(items).to(vlm.device), choices=answers.choices)
     at_once = max(1, batch_size // call.batch)
+    draws = draws if _weight(circuit.at("data")).any() else 0
+    held, asked = int(_weight(inside).count_nonzero()), math.ceil(share * (layout.data.stop - layout.data.start))
+    counts = {"held": held, "asked": asked, "let": min(held, asked)}
 
     def right(sets: Iterator[Values]) -> Tensor:
         """[set, n]."""
@@ -57,12 +60,12 @@ def guided(
             found += [score(one).cpu() for one in logits]
         return torch.stack(found)
 
-    return {
+    found = {
         "base": score(vlm.run(call)).cpu(),
-        "positions": right(_by_positions(plain, _positions(inside, share, draws, seed), at_once)),
+        "positions": right(_by_positions(plain, _positions(inside, counts["let"], draws, seed), at_once)),
         "nodes": right(_by_nodes(vlm, plain, _nodes(inside, draws, seed), at_once)),
-        "held": torch.tensor([int(_weight(inside).count_nonzero())]),
     }
+    return found | {name: torch.full((len(items),), count) for name, count in counts.items()}
 
 
 def _patched(vlm: VLM, plain: Plain, data: slice, cell: Cell, values: Values) -> Tensor:
@@ -110,12 +113,11 @@ def _chunks(sets: Iterator[Circuit], at_once: int) -> Iterator[list[Circuit]]:
         yield chunk
 
 
-def _positions(inside: Circuit, share: float, draws: int, seed: int) -> list[Bool[Tensor, " pos"]]:
-    """All data positions; the `share` of them that hold most of the circuit; the others; and as many at random."""
+def _positions(inside: Circuit, count: int, draws: int, seed: int) -> list[Bool[Tensor, " pos"]]:
+    """All data positions; the `count` of them that hold most of the circuit; the others; and as many at random."""
     data = inside.layout.data
     every = torch.zeros(inside.layout.length, dtype=torch.bool)
     every[data] = True
-    count = math.ceil(share * (data.stop - data.start))
 
     def most(weights: Tensor) -> Tensor:
         chosen = torch.zeros_like(every)
@@ -154,29 +156,3 @@ def drawn_like(inside: Circuit, seed: int) -> Circuit:
         return drawn
 
     return inside.map(draw)
-
-
-@dataclass(frozen=True)
-class Judged:
-    """How one kind of part does: gains in accuracy of the whole patch, the circuit's part, and random parts of its size.
-
-    `surely`: the lower end of the interval of the whole patch's gain.
-    """
-
-    name: str
-    whole: float
-    circuit: float
-    others: float
-    random: Sequence[float]
-    surely: float
-
-    @property
-    def percentile(self) -> float:
-        """Share of the random parts that do worse than the circuit's, ties counting half."""
-        worse = sum((one < self.circuit) + (one == self.circuit) / 2 for one in self.random)
-        return worse / len(self.random)
-
-    @property
-    def through(self) -> bool:
-        """Whether the circuit's part does better than at least 95% of random ones."""
-        return self.percentile >= 0.95

@@ -80,7 +80,7 @@ def summary(task: str, rows: Sequence[Row], read: Read) -> str:
     found = {modality: since(of(rows, modality, LAST)) for modality in MODALITIES}
     said = [f"{'at no layer' if f is None else f'from layer {f} on'} from {modality}" for modality, f in found.items()]
     name, what = (WORDS, "the data's words") if read.has(WORDS) else (ANSWER, "the answer")
-    best = max(of(rows, "image", name), key=lambda row: float(row["difference"] or 0))
+    best = max(of(rows, "image", name), key=lambda row: float(row["probability"] or 0))
     return (
         f"Under the lens, the answer of {task} is surely likelier at the last position than the counterfactual's "
         f"{' and '.join(said)} (layers 0 to {read.layers - 1}); at image positions {what} have a mean probability of "

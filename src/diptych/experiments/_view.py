@@ -89,11 +89,16 @@ class View:
         able = [i for i, one in enumerate(self.chosen) if one.segment != "data" and math.isfinite(beyond[i])]
         return [self.chosen[i] for i in sorted(able, key=lambda i: -beyond[i])[:count]]
 
-    def share(self) -> tuple[float, float]:
-        """Direct contribution of the circuit's heads of the last position, and of all other heads, in logits."""
-        mean = self.direct.mean(0)
-        own = sum(float(mean[at]) for at in in_circuit(self.circuit, LAST))
-        return own, float(mean.sum()) - own
+    def share(self) -> tuple[Array, Array]:
+        """Direct contribution of the circuit's heads of the last position, and of all other heads, in logits [n]."""
+        own = np.zeros(self.direct.shape[1:], bool)
+        for at in in_circuit(self.circuit, LAST):
+            own[at] = True
+        return self.direct[:, own].sum(1), self.direct[:, ~own].sum(1)
+
+    def outside(self) -> int:
+        """How many heads there are that the circuit does not hold at the last position."""
+        return sum(self.circuit.there[0]) - len(in_circuit(self.circuit, LAST))
 
     def total(self) -> float:
         """Answer minus counter-answer in logits: all parts together."""
@@ -113,14 +118,20 @@ class View:
         ]
 
     def _said_of_writers(self) -> list[str]:
-        own, other = self.share()
-        if not math.isfinite(own):
+        if not np.isfinite(self.direct).all():
             return []
+        own, other = map(self._logits, self.share())
+        inside = len(in_circuit(self.circuit, LAST))
+        rest = f"all other heads ({self.outside()}) {other}" if self.outside() else "all heads are in the circuit"
         return [
-            f"its {len(in_circuit(self.circuit, LAST))} heads at the last position write {fixed(own, sign='+')} of the "
-            f"{fixed(self.total(), sign='+')} logits between answer and counter-answer, all other heads "
-            f"{fixed(other, sign='+')}"
+            f"its heads at the last position ({inside}) write {own} of the {fixed(self.total(), sign='+')} logits between "
+            f"answer and counter-answer, {rest}"
         ]
+
+    def _logits(self, values: Array) -> str:
+        """A mean over prompts with its interval."""
+        found = cluster_bootstrap(values, self.clusters, seed=self.seed)
+        return f"{fixed(found.value, sign='+')} [{fixed(found.low, sign='+')}, {fixed(found.high, sign='+')}]"
 
     def notes(self) -> list[str]:
         found = [
@@ -166,7 +177,7 @@ class View:
 
     def _direct(self, rows: Sequence[Row], modality: Modality) -> Bars:
         _, other = self.share()
-        count = self.direct[0].size - len(in_circuit(self.circuit, LAST))
+        count = self.outside()
         return Bars(
             title=f"What the heads write, {modality}",
             caption="Direct contribution of the circuit's strongest heads at the last position to answer minus "
@@ -175,5 +186,5 @@ class View:
             y_title="logits",
             categories=[f"layer {row['layer']}, head {row['head']}" for row in rows],
             series=[Series(modality, *(numbers(rows, name) for name in ("value", "low", "high")))],
-            levels=[(other / count, "mean of heads outside the circuit")] if count else [],
+            levels=[(float(other.mean()) / count, "mean of heads outside the circuit")] if count else [],
         )

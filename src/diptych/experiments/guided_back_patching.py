@@ -6,9 +6,10 @@ from functools import partial
 import numpy as np
 from torch import Tensor
 
-from diptych.experiments._guided import PARTS, Judged, guided
+from diptych.experiments._guided import PARTS, guided
 from diptych.experiments._guided_overlap import bars, compare
 from diptych.experiments._halving import Along, Halving
+from diptych.experiments._judged import LEVEL, NONE_HELD, Judged, paragraph, summary
 from diptych.experiments._measured import helpful_first
 from diptych.experiments._panels import Panel
 from diptych.experiments._parameters import Count, Options, Positions, Seed, Share, Windows
@@ -19,9 +20,10 @@ from diptych.items import Modality
 from diptych.result import Bars, Number, Row, Series
 from diptych.run import Finding, Run
 
-VERSION = 2
+VERSION = 3
 USES = ("accuracy", "discover", "faithfulness_curve", "back_patching")
 WAYS = {"positions": "data positions", "nodes": "nodes"}
+POSITIONS = {"held": "data positions that hold the circuit", "let": "data positions let through"}
 NO_TEXT = "The task has no text panel, so there is no text circuit to compare with."
 
 
@@ -33,18 +35,18 @@ def guided_back_patching(
     discovery: Options = {},  # noqa: B006 (read only; written into the identity)
     windows: Windows = (1, 3, 5),
     share: Share = 0.5,
-    draws: Count = 20,
+    draws: Count = 99,
     resamples: Count = 200,
     positions: Positions = "aligned",
     seed: Seed = 0,
 ) -> Finding:
     """The image cell that `back_patching` chose, with only that part let through that the image circuit holds.
 
-    By positions: the `share` of the data positions that hold most of the circuit. By nodes: what the circuit's heads and
-    neurons write between destination and source. Each against `draws` random sets of equal size. Then the overlap of the
-    image circuit with the text circuit, discovered again with the patch in place. `size`: share of the nodes in a circuit,
-    else that of the minimal one at faithfulness `threshold`. `discovery`: parameters of `discover` that differ from their
-    defaults.
+    By positions: the `share` of the data positions that hold most of the circuit, or all that hold any if these are fewer.
+    By nodes: what the circuit's heads and neurons write between destination and source. Each against `draws` random sets
+    of equal size, by a test. Then the overlap of the image circuit with the text circuit, discovered again with the patch
+    in place. `size`: share of the nodes in a circuit, else that of the minimal one at faithfulness `threshold`.
+    `discovery`: parameters of `discover` that differ from their defaults.
     """
     survey = Survey.of(run)
     sweep = stored_sweep(run, run.get("back_patching", windows=windows, seed=seed), "image")
@@ -60,24 +62,26 @@ def guided_back_patching(
     compared = compare(run, survey, panels, sweep.chosen, shared | discovery, resamples)
     place = {name: getattr(sweep.chosen, name) for name in ("source", "destination", "window")}
     return Finding(
-        summary=_summary(run.task.name, judged),
+        summary=summary(run.task.name, judged),
         rows=rows + compared,
         conditions=survey.conditions
         | prompts.conditions()
         | place
         | {"cell chosen on": "select", "share of data positions": share, "draws": draws, "seed": seed}
         | {f"size of the {panel.modality} circuit": panel.size for panel in panels}
-        | {"data positions that hold the circuit": float(found["held"].double().mean()), "positions": positions}
+        | {told: float(found[name].double().mean()) for name, told in POSITIONS.items()}
+        | {"positions": positions, "judged at": f"p of at most {LEVEL} for each way"}
         | {
             "interval": "95% cluster bootstrap, 2000 draws; of overlaps 95% Student, "
             + f"{resamples} random weights of folds"
         },
-        figures=[_bars(judged), *bars(compared)],
+        figures=[*_bars(judged), *bars(compared)],
         notes=[
-            _paragraph(judged, compared),
+            paragraph(judged, compared),
             "Random positions: as many of the data positions. Random nodes: as many heads and neurons in each layer, at "
             "data positions.",
             "What a set of nodes writes: the change of each layer's output if they are set to zero and all others are held.",
+            *_fewer(found),
             *([] if compared else [NO_TEXT]),
         ],
     )
@@ -100,58 +104,38 @@ def _rows(found: dict[str, Tensor], clusters: Sequence[str], seed: int) -> tuple
     judged = []
     for way, name in WAYS.items():
         right: Array = found[way].double().numpy()
-        drawn = right[len(PARTS) :]
         gains = (right - base).mean(1).tolist()
-        whole = gain_row("image", f"{name}: all", base, right[0], clusters, seed)
-        judged.append(Judged(name, gains[0], gains[1], gains[2], gains[len(PARTS) :], whole["low"]))
-        for part, values in zip((*PARTS, "random"), (*right[: len(PARTS)], drawn.mean(0)), strict=True):
-            rows.append(gain_row("image", f"{name}: {part}", base, values, clusters, seed))
-        low, high = np.quantile(judged[-1].random, (0.025, 0.975))
-        rows[-1] = {**rows[-1], "draws, 2.5%": float(low), "draws, 97.5%": float(high)}
-        rows[-3] = {**rows[-3], "percentile in random": judged[-1].percentile}
+        row = partial(gain_row, "image", base=base, clusters=clusters, seed=seed)
+        parts = [row(f"{name}: {part}", patched=values) for part, values in zip(PARTS, right, strict=False)]
+        random = gains[len(PARTS) :]
+        judged.append(Judged(name, gains[0], gains[1], gains[2], random, parts[0]["low"], parts[1]["low"]))
+        if not random:
+            rows += [parts[0], {"panel": "image", "cell": f"{name}: circuit", "undefined": NONE_HELD}]
+            continue
+        low, high = np.quantile(random, (0.025, 0.975))
+        parts[1] |= {"percentile in random": judged[-1].percentile, "p": judged[-1].p}
+        drawn = row(f"{name}: random", patched=right[len(PARTS) :].mean(0))
+        rows += [*parts, drawn | {"draws, 2.5%": float(low), "draws, 97.5%": float(high)}]
     return rows, judged
 
 
-def _points(value: object) -> str:
-    return fixed(value, 1, factor=100, sign="+")
-
-
-def _summary(task: str, judged: Sequence[Judged]) -> str:
-    said = [
-        f"{_points(one.circuit)} with the circuit's {one.name} alone (random ones: {_points(np.mean(one.random))})"
-        for one in judged
+def _fewer(found: dict[str, Tensor]) -> list[str]:
+    """A note where the circuit holds fewer data positions than asked for."""
+    held, asked, let = (found[name].double() for name in ("held", "asked", "let"))
+    if not (held < asked).any():
+        return []
+    return [
+        f"The circuit holds a node at {fixed(float(held.mean()), 1)} data positions of a prompt on average, the share asks for "
+        f"{fixed(float(asked.mean()), 1)}: only positions that it holds are let through ({fixed(float(let.mean()), 1)}), and as many "
+        f"random ones."
     ]
-    opening = f"The whole patch changes image accuracy on {task} by {_points(judged[0].whole)} points"
-    if not judged[0].surely > 0:
-        return f"{opening}, which is not surely above 0: there is no repair to trace to the circuit."
-    return f"{opening}; {' and '.join(said)}."
 
 
-def _paragraph(judged: Sequence[Judged], compared: Sequence[Row]) -> str:
-    """Whether the repair goes through the circuit."""
-    if not judged[0].surely > 0:
-        opening = (
-            "The gain of the whole patch on test is not surely above 0, so there is no repair to trace to the circuit."
-        )
-    else:
-        through = [one.name for one in judged if one.through]
-        opening = (
-            f"The repair goes through the image circuit, judged by {' and by '.join(through)}: its part of the patch gains "
-            f"more than at least 95% of random parts of equal size."
-            if through
-            else "The repair does not go through the image circuit more than through random parts of equal size."
-        )
-    parts = [
-        f"By {one.name}, the circuit's part gains {_points(one.circuit)} points (higher than {one.percentile:.0%} of "
-        f"{len(one.random)} random parts), all other {_points(one.others)}, all {_points(one.whole)}."
-        for one in judged
-    ]
-    changes = ", ".join(f"{str(row['cell']).split()[-1]} {fixed(row['change'], sign='+')}" for row in compared)
-    overlap = [f"With the patch in place, the overlap with the text circuit changes by (nIoU): {changes}."]
-    return " ".join([opening, *parts, *(overlap if compared else [])])
+def _bars(judged: Sequence[Judged]) -> list[Bars]:
+    """One figure, or none without random parts."""
+    if not judged[0].random:
+        return []
 
-
-def _bars(judged: Sequence[Judged]) -> Bars:
     def points(values: Sequence[float]) -> list[Number]:
         return [100 * value for value in values]
 
@@ -162,17 +146,19 @@ def _bars(judged: Sequence[Judged]) -> Bars:
         points([float(low) for low, _ in bounds]),
         points([float(high) for _, high in bounds]),
     )
-    return Bars(
-        title="Does the repair go through the image circuit?",
-        caption="Change of image accuracy on test in points, if only a part of the back-patch is let through. Whiskers of "
-        "random parts: 95% of the draws.",
-        x_title="parts are sets of",
-        y_title="points",
-        categories=[one.name for one in judged],
-        series=[
-            Series("whole patch", points([one.whole for one in judged])),
-            Series("the circuit's part", points([one.circuit for one in judged])),
-            random,
-            Series("all but the circuit's part", points([one.others for one in judged])),
-        ],
-    )
+    return [
+        Bars(
+            title="Does the repair go through the image circuit?",
+            caption="Change of image accuracy on test in points, if only a part of the back-patch is let through. Whiskers of "
+            "random parts: 95% of the draws.",
+            x_title="parts are sets of",
+            y_title="points",
+            categories=[one.name for one in judged],
+            series=[
+                Series("whole patch", points([one.whole for one in judged])),
+                Series("the circuit's part", points([one.circuit for one in judged])),
+                random,
+                Series("all but the circuit's part", points([one.others for one in judged])),
+            ],
+        )
+    ]

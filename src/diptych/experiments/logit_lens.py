@@ -22,7 +22,7 @@ from diptych.models.vlm import VLM
 from diptych.result import PictureMaps
 from diptych.run import Finding, Run, Unit
 
-VERSION = 1
+VERSION = 2
 USES = ("accuracy",)
 
 

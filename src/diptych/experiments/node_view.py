@@ -27,7 +27,7 @@ from diptych.models.vlm import VLM
 from diptych.result import PictureMaps
 from diptych.run import Finding, Run, Unit
 
-VERSION = 1
+VERSION = 2
 USES = ("accuracy", "discover", "faithfulness_curve")
 
 
