@@ -116,5 +116,5 @@ def test_a_critical_layer_below_1_leaves_layer_0_only() -> None:
 
     both = crossed("counting", {"critical layer, text": early, "critical layer, image": late})
 
-    assert "0.4 [0.4, 0.4] (n = 30), the donor's answer wins at layer 0 only from text" in both
-    assert "3.0 [3.0, 3.0] (n = 30), before which the donor's answer wins from image" in both
+    assert "0.4 [0.4, 0.4] (n = 30) from text (the donor's answer wins at layer 0 only)" in both
+    assert "3.0 [3.0, 3.0] (n = 30) from image (the donor's answer wins before it)" in both

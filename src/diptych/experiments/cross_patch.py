@@ -95,7 +95,7 @@ def _rows(modality: Modality, shares: Mapping[str, Sequence[Estimate]]) -> list[
 
 def _summary(task: str, depths: Mapping[str, Estimate]) -> str:
     critical = {name.split(", ")[1]: found for name, found in depths.items() if name.startswith("critical")}
-    told = " and ".join(f"{said(found, 1)}{_before(found)} from {panel}" for panel, found in critical.items())
+    told = " and ".join(f"{said(found, 1)} from {panel}{_before(found)}" for panel, found in critical.items())
     return f"On {task}, the data's positions stop deciding the answer at layer {told}."
 
 
@@ -104,7 +104,7 @@ def _before(critical: Estimate) -> str:
     if not math.isfinite(critical.value):
         return ""
     return (
-        ", before which the donor's answer wins" if critical.value >= 1 else ", the donor's answer wins at layer 0 only"
+        " (the donor's answer wins before it)" if critical.value >= 1 else " (the donor's answer wins at layer 0 only)"
     )
 
 
