@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -69,7 +70,7 @@ def _row(group: str, items: Sequence[Item], right: Mapping[Modality, Mapping[str
     text, image = (np.array([right[panel][item.id] for item in items]) for panel in MODALITIES)
     gap = cluster_bootstrap(text - image, [item.cluster for item in items], seed=seed)
     accuracies = {"text": float(text.mean()), "image": float(image.mean())}
-    return {"group": group, "clusters": _clusters(items)} | accuracies | columns("gap", gap) | {"n": gap.n}
+    return dict[str, Any](group=group, clusters=_clusters(items)) | accuracies | columns("gap", gap) | {"n": gap.n}
 
 
 def told(groups: Sequence[Row], outside: int, early: int) -> str:
