@@ -15,6 +15,7 @@ LAWS = "tests/test_knockout_laws.py::"
 CROSSED = "tests/test_crosspatch.py::"
 FROZEN = "tests/test_freezing.py::"
 FOUND = "tests/test_flow_experiments.py::"
+RULES = "tests/test_flow_rules.py::"
 
 FLOW_MUTATIONS: tuple[Mutation, ...] = (
     # knockout (methods §12)
@@ -146,5 +147,42 @@ FLOW_MUTATIONS: tuple[Mutation, ...] = (
         "with vlm.knockout(after, layout.data, range(len(vlm.layers))):",
         "with vlm.knockout(after, layout.prefix, range(len(vlm.layers))):",
         FOUND + "test_states_without_the_data_do_not_depend_on_it_and_those_with_it_do[qwen2_vl-sdpa]",
+    ),
+    # what is told, and what is not
+    (
+        TURNS,
+        "np.flatnonzero(above > 0)\n    if",
+        "np.flatnonzero(above >= 0)\n    if",
+        "tests/test_turns.py::test_a_tie_is_not_on_top",
+    ),
+    (
+        TURNS,
+        "if several >= FEWEST else",
+        "if several >= 2 else",
+        "tests/test_turns.py::test_a_layer_is_told_of_ten_clusters_and_not_of_nine",
+    ),
+    (
+        "src/diptych/experiments/_earliness.py",
+        "o.id != item.id and o.id in layers",
+        "o.id in layers",
+        RULES + "test_groups_by_the_other_prompts_of_a_cluster_do_not_make_the_image_right",
+    ),
+    (
+        "src/diptych/experiments/identify.py",
+        "if null.p <= LEVEL or",
+        "if null.gain > 0 or",
+        RULES + "test_a_probe_of_noise_is_rarely_taken_for_one_that_reads_the_answer",
+    ),
+    (
+        FREEZE,
+        "if until > 1:",
+        "if until >= 1:",
+        FOUND + "test_a_picture_held_up_to_layer_1_tells_no_sufficient_layer",
+    ),
+    (
+        "src/diptych/experiments/_parameters.py",
+        "if window % 2 == 0:",
+        "if window == 0:",
+        RULES + "test_what_a_user_mistypes_is_refused_before_the_model_is_loaded[even windows]",
     ),
 )

@@ -236,7 +236,8 @@ def test_a_task_of_one_panel_runs_where_that_is_enough_and_is_refused_elsewhere(
     assert run.get("discover", modality=other).rows
     for name in ("overlap", "back_patching") if missing == "image" else ("overlap",):
         with pytest.raises(
-            InputError, match=f"Task 'half' has no {missing} panel in split '.*'. Use a task that has one"
+            InputError,
+            match=f"Task 'half' has no {missing} panel in split '.*'. Use a task that has one; .* -p panels={other}",
         ):
             run.get(name)
 

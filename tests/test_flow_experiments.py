@@ -168,14 +168,29 @@ def test_a_layer_is_sufficient_if_all_layers_from_it_on_are() -> None:
     assert earliest(right).tolist() == [0, 1, 2, 2, 2]
 
 
-def test_early_and_late_entities_share_out_those_of_the_prompts_used(results: dict[str, Result]) -> None:
+def test_prompts_that_are_alone_in_their_cluster_are_in_no_group_and_the_summary_tells_no_gap(
+    results: dict[str, Result],
+) -> None:
     result = results["freeze"]
-    layers, groups = of(result.rows, group=""), [row for row in result.rows if row["group"]]
 
-    assert sum(int(str(row["earliest here"])) for row in layers) == result.conditions["n test"]
-    assert sum(int(str(row["entities"])) for row in groups) == len(
-        {item.cluster for item in few_counting().split("test")}
-    ) - int(str(result.conditions["dropped test"]).split()[0].replace("none", "0"))
+    assert sum(int(str(row["earliest here"])) for row in result.rows) == result.conditions["n test"]
+    assert {row["group"] for row in result.rows} == {""} and "gap" not in result.summary
+    assert result.conditions["clusters in neither group"] == len(few_counting().split("test"))
+
+
+def test_summaries_say_n_and_notes_why_a_layer_is_undefined(results: dict[str, Result]) -> None:
+    for name, result in results.items():
+        assert "n = " in result.summary, name
+        names = [key for key in result.conditions if "layer, " in key and key + ", low" in result.conditions]
+        unknown = [key for key in names if result.conditions[key] is None]
+        assert all(any(f"The {key} is undefined (n = " in note for note in result.notes) for key in unknown), name
+
+
+def test_a_picture_held_up_to_layer_1_tells_no_sufficient_layer(planted: dict[int, Run]) -> None:
+    result = planted[0].get("freeze", until=1)
+
+    assert result.conditions["sufficient layer"] is None
+    assert "held up to layer 1 (given)" in result.summary and "no later layer could be found" in result.summary
 
 
 def test_states_depend_on_the_data_only_behind_it_and_only_after_the_first_layer(results: dict[str, Result]) -> None:

@@ -17,6 +17,12 @@ def test_two_curves_cross_between_layers_by_a_straight_line() -> None:
     assert crossing(both([1, 1, 0], [0, 1, 1])) == 1  # they meet at 1
 
 
+def test_a_tie_is_not_on_top() -> None:
+    never_again = both([0.5, 0, 0, 0, 0], [0, 0, 0, 0.5, 1])
+
+    assert crossing(never_again) == 1  # +0.5 at 0, none at 1 to 2
+
+
 def test_of_several_crossings_the_last_one_down_counts_and_the_first_layer_on_top_is_the_onset() -> None:
     curves = both([0, 0, 1, 1, 0], [1, 1, 0, 0, 1])
 
@@ -47,14 +53,23 @@ def test_half_of_a_fall_is_told_by_the_last_layer_before_it() -> None:
 
 def test_the_interval_of_a_layer_is_that_of_resampled_mean_curves() -> None:
     early, late = [1.0, 0.0, 0.0, 0.0], [1.0, 1.0, 1.0, 0.0]
-    curves, clusters = np.array([early] * 3 + [late] * 3).T, list("abcdef")
+    curves, clusters = np.array([early] * 5 + [late] * 5).T, list("abcdefghij")
 
     found = depth(curves, clusters, half_fallen, seed=0)
-    sure = depth(np.array([late] * 6).T, clusters, half_fallen, seed=0)
+    sure = depth(np.array([late] * 10).T, clusters, half_fallen, seed=0)
 
-    assert (found.value, found.low, found.high, found.n) == (2, 0, 2, 6)
+    assert (found.value, found.low, found.high, found.n) == (2, 0, 2, 10)
     assert (sure.value, sure.low, sure.high) == (2, 2, 2)
 
 
 def test_a_layer_that_cannot_be_known_says_why() -> None:
-    assert "does not turn" in depth(np.zeros((3, 4)), list("abcd"), half_fallen, seed=0).reason
+    assert "does not turn" in depth(np.zeros((3, 10)), list("abcdefghij"), half_fallen, seed=0).reason
+
+
+def test_a_layer_is_told_of_ten_clusters_and_not_of_nine() -> None:
+    curves, clusters = np.tile([[1.0], [0.0]], 20), list("abcdefghij") * 2
+
+    found, few = depth(curves, clusters, half_fallen, seed=0), depth(curves[:, :9], clusters[:9], half_fallen, seed=0)
+
+    assert found.value == 0 and math.isnan(few.value) and math.isnan(few.low)
+    assert few.n == 9 and few.reason == "9 clusters, at least 10 expected"

@@ -13,6 +13,8 @@ from diptych.statistics import Estimate, cluster_bootstrap
 Curve = Float[np.ndarray, " layer"]
 Turn = Callable[[Curve], float]
 """A curve over layers, or two behind each other → the layer at which it turns; nan if it does not."""
+FEWEST = 10
+"""Clusters that a layer is told from: of fewer, resampled ones hardly differ, and the interval is too short."""
 
 
 def depth(curves: Float[np.ndarray, "layer n"], clusters: Sequence[str], turn: Turn, *, seed: int) -> Estimate:
@@ -22,17 +24,29 @@ def depth(curves: Float[np.ndarray, "layer n"], clusters: Sequence[str], turn: T
         return turn(np.stack(columns).mean(1))
 
     found = cluster_bootstrap(curves, clusters, of_means, seed=seed)
-    return found if math.isfinite(found.value) else replace(found, reason="the curve does not turn")
+    return enough(found if math.isfinite(found.value) else undefined(found, "the curve does not turn"), clusters)
+
+
+def enough(found: Estimate, clusters: Sequence[str]) -> Estimate:
+    """The same, undefined if it is of fewer than `FEWEST` clusters."""
+    several = len(set(clusters))
+    return found if several >= FEWEST else undefined(found, f"{several} clusters, at least {FEWEST} expected")
+
+
+def undefined(found: Estimate, reason: str) -> Estimate:
+    """The same without a value."""
+    return replace(found, value=math.nan, low=math.nan, high=math.nan, reason=reason)
 
 
 def crossing(both: Float[np.ndarray, " twice_layer"]) -> float:
-    """The depth at which the first curve falls below the second one for good, between two layers by a straight line.
+    """The depth at which the first curve is on top of the second one for the last time, between two layers by a straight line.
 
-    `both`: two curves of one length behind each other. nan if the first is never on top, or is on top at the end.
+    `both`: two curves of one length behind each other. A tie is not on top: from the last layer on top the line goes to
+    the next one. nan if the first is never on top, or is on top at the end.
     """
     above = np.subtract(*np.split(both, 2))
-    top = np.flatnonzero(above >= 0)
-    if not len(top) or top[-1] == len(above) - 1 or not (above > 0).any():
+    top = np.flatnonzero(above > 0)
+    if not len(top) or top[-1] == len(above) - 1:
         return math.nan
     last = int(top[-1])
     return float(last + above[last] / (above[last] - above[last + 1]))

@@ -53,10 +53,16 @@ def conditions_of(depths: Mapping[str, Estimate]) -> dict[str, float]:
 
 
 def said(depth: Estimate, digits: int = 0) -> str:
-    """A layer with its interval, in words."""
+    """A layer with its interval and n, in words."""
     if not math.isfinite(depth.value):
-        return f"undefined ({depth.reason})"
-    return f"{fixed(depth.value, digits)} [{fixed(depth.low, digits)}, {fixed(depth.high, digits)}]"
+        return f"undefined (n = {depth.n}: {depth.reason})"
+    return f"{fixed(depth.value, digits)} [{fixed(depth.low, digits)}, {fixed(depth.high, digits)}] (n = {depth.n})"
+
+
+def unknown(depths: Mapping[str, Estimate]) -> list[str]:
+    """Which layers are undefined and why, for notes."""
+    missing = {name: depth for name, depth in depths.items() if not math.isfinite(depth.value)}
+    return [f"The {name} is undefined (n = {depth.n}): {depth.reason}." for name, depth in missing.items()]
 
 
 def marked(depths: Mapping[str, Estimate]) -> list[tuple[float, str]]:

@@ -154,7 +154,8 @@ class Survey:
     def _require_panel(self, modality: Modality, split: Split) -> None:
         if f"{modality}.{split}.forms" not in self.grids:
             raise InputError(
-                f"Task '{self.run.task.name}' has no {modality} panel in split '{split}'. Use a task that has one."
+                f"Task '{self.run.task.name}' has no {modality} panel in split '{split}'. Use a task that has one; an "
+                f"experiment with the parameter `panels` can do without: -p panels={_other(modality)}."
             )
 
 
@@ -206,6 +207,10 @@ class Selection(Generic[Kind]):
 def clusters(units: Sequence[Unit]) -> list[str]:
     """The unit of resampling of each prompt, in the order of the units' values."""
     return [_item(one).cluster for unit in units for one in unit.payload[1]]
+
+
+def _other(modality: Modality) -> Modality:
+    return MODALITIES[1 - MODALITIES.index(modality)]
 
 
 def _item(one: Item | Contrast) -> Item:

@@ -1,5 +1,6 @@
 """Cross-patching: up to which layer does the picture still decide? Its positions take another picture's states."""
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from diptych import crosspatch
 from diptych.experiments._halving import Along, Halving
-from diptych.experiments._layers import columns, conditions_of, estimates, line, mapped, marked, said
+from diptych.experiments._layers import columns, conditions_of, estimates, line, mapped, marked, said, unknown
 from diptych.experiments._parameters import Panels, Seed
 from diptych.experiments._survey import Survey
 from diptych.items import MODALITIES, Contrast, Modality
@@ -21,7 +22,7 @@ from diptych.run import Finding, Run
 from diptych.statistics import Estimate
 from diptych.turns import crossing, depth, onset
 
-VERSION = 1
+VERSION = 2
 USES = ("accuracy",)
 
 
@@ -29,8 +30,8 @@ def cross_patch(run: Run, *, panels: Panels = MODALITIES, seed: Seed = 0) -> Fin
     """Share of prompts that give their own answer or the donor's, when the data's positions take the donor's states at layer l.
 
     Donor: an item of the same question with another answer; both are answered correctly. Layer l is the state that
-    enters layer l; the last one leaves the model. The *critical layer*, where the two curves cross for the last time:
-    from there on what the data held no longer decides. The *first layer* at which the donor wins: 0, unless what is
+    enters layer l; the last one leaves the model. The *critical layer*, where the donor's curve is on top for the last
+    time: from there on what the data held no longer decides. The *first layer* at which the donor wins: 0, unless what is
     written below does not reach the answer. Both come with bootstrap intervals.
     """
     survey = Survey.of(run)
@@ -94,9 +95,16 @@ def _rows(modality: Modality, shares: Mapping[str, Sequence[Estimate]]) -> list[
 
 def _summary(task: str, depths: Mapping[str, Estimate]) -> str:
     critical = {name.split(", ")[1]: found for name, found in depths.items() if name.startswith("critical")}
-    told = " and ".join(f"{said(found, 1)} from {panel}" for panel, found in critical.items())
+    told = " and ".join(f"{said(found, 1)} from {panel}{_before(found)}" for panel, found in critical.items())
+    return f"On {task}, the data's positions stop deciding the answer at layer {told}."
+
+
+def _before(critical: Estimate) -> str:
+    """Where the donor's answer still wins: a critical layer below 1 leaves one layer."""
+    if not math.isfinite(critical.value):
+        return ""
     return (
-        f"On {task}, the data's positions stop deciding the answer at layer {told}: the donor's answer wins before it."
+        " (the donor's answer wins before it)" if critical.value >= 1 else " (the donor's answer wins at layer 0 only)"
     )
 
 
@@ -114,7 +122,7 @@ def _curves(modality: Modality, shares: Mapping[str, Sequence[Estimate]], depths
 
 
 def _notes(depths: Mapping[str, Estimate]) -> list[str]:
-    notes = [f"The {name} is undefined: {found.reason}." for name, found in depths.items() if not found.value >= 0]
+    notes = unknown(depths)
     late = [
         f"{said(found)} ({name.split(', ')[1]})"
         for name, found in depths.items()

@@ -10,20 +10,21 @@ import torch
 from torch import Tensor
 
 from diptych import freezing
+from diptych.experiments._earliness import Earliness, bars, by_id, told
 from diptych.experiments._halving import Along, Halving
-from diptych.experiments._layers import Array, columns, conditions_of, estimates, line, mapped, marked, said
+from diptych.experiments._layers import Array, columns, conditions_of, estimates, line, mapped, marked, said, unknown
 from diptych.experiments._parameters import Count, Seed
 from diptych.experiments._survey import Survey
-from diptych.experiments._text import fixed
-from diptych.items import Item
+from diptych.items import MODALITIES, Item
 from diptych.metrics import correct
 from diptych.models.encode import AnswerTokens, collate, encode_item
 from diptych.models.vlm import VLM
-from diptych.result import Bars, Curves, Row, Series, numbers
+from diptych.result import Bars, Curves, Row, Series
 from diptych.run import Finding, Run
 from diptych.statistics import Estimate, cluster_bootstrap
+from diptych.turns import enough, undefined
 
-VERSION = 1
+VERSION = 2
 USES = ("accuracy", "cross_patch")
 EARLY = 5 / 32
 """The share of the layers within which an item is early: s < 5 of 32 layers (Paper B)."""
@@ -35,31 +36,41 @@ def freeze(run: Run, *, until: Count | None = None, early: Count | None = None, 
     What enters layer l at the picture's positions enters layers l + 1 to `until` there too; then the positions evolve
     again. `until`: by default the critical layer of `cross_patch`, rounded up. A prompt's *earliest sufficient layer* is
     the lowest from which on it is answered correctly; the *sufficient layer* is the median over prompts. Prompts: those
-    of *test* that are answered correctly. Entities (clusters) are early if their median is below `early` layers (by
-    default 5 of 32), else late; both groups' accuracies from text and from the image are told.
+    of *test* that are answered correctly. The layer is undefined if the picture is held up to layer 1 at most, for it
+    could not be later. A prompt is early if the median of the other prompts of its cluster is below `early` layers (by
+    default 5 of 32), else late; both groups' accuracies from text and from the image are told, and their gaps.
     """
     survey = Survey.of(run)
-    last, how = (until, "given") if until is not None else _critical(run, seed)
     selection = survey.answered("image", "test")
+    last, how = (until, "given") if until is not None else _critical(run, survey, seed)
     work = Halving(partial(hold_states, until=last, answers=survey.answers), Along(-1, same=("layers",)))
     values, clusters = mapped(run, selection, work, "image")
     size, right = int(values["layers"][0]), values["right"]
     last, early = len(right) - 1, early or max(1, round(EARLY * size))
     first = earliest(right)
-    sufficient = cluster_bootstrap(first, clusters, _median, seed=seed)
+    sufficient = sufficient_layer(first, clusters, last, seed)
     shares = estimates(right, clusters, seed)
-    groups = _groups(survey, first, clusters, early, seed)
+    used = [item for unit in selection.units(run.batch_size) for item in unit.payload[1]]
+    sorted_out = _earliness(run, by_id(used, first) if last > 1 else {}, early)
+    groups = sorted_out.rows({m: survey.right(m, "test") for m in MODALITIES} if sorted_out.grouped else {}, seed)
     depths = {"sufficient layer": sufficient}
     return Finding(
-        summary=_summary(run.task.name, sufficient, groups, early),
+        summary=_summary(
+            run.task.name, sufficient, f"up to layer {last} ({how})", told(groups, sorted_out.outside, early)
+        ),
         rows=[*_rows(shares, first), *groups],
         conditions=survey.conditions
         | selection.conditions()
         | conditions_of(depths)
         | {"until": last, "until is": how, "early below layer": early, "seed": seed, "split": "test"}
+        | {"clusters in neither group": sorted_out.outside}
         | {"interval": "95% cluster bootstrap, 2000 draws"},
-        figures=[_curve(shares, depths, last), _histogram(first, last), _gaps(groups, early)],
-        notes=["A layer is sufficient if all layers from it on are, so a prompt that is right by chance is not early."],
+        figures=[_curve(shares, depths, last), _histogram(first, last), *bars(groups, early)],
+        notes=[
+            "A layer is sufficient if all layers from it on are, so a prompt that is right by chance is not early.",
+            *unknown(depths),
+            *(sorted_out.notes() if last > 1 else []),
+        ],
     )
 
 
@@ -82,35 +93,29 @@ def earliest(right: Array) -> Array:
     return np.minimum(after, len(right) - 1)
 
 
-def _critical(run: Run, seed: int) -> tuple[int, str]:
+def _critical(run: Run, survey: Survey, seed: int) -> tuple[int, str]:
     """The critical layer of pictures, rounded up; where it is undefined, the picture is held to the end."""
-    found = run.get("cross_patch", seed=seed).conditions.get("critical layer, image")
+    panels = tuple(survey.panels())
+    found = run.get("cross_patch", panels=panels, seed=seed).conditions.get("critical layer, image")
     if not isinstance(found, int | float) or not math.isfinite(found):
         return 10**6, "the last layer, since the critical layer is undefined"
     return max(1, math.ceil(found)), f"the critical layer {found:.1f}, rounded up"
 
 
+def sufficient_layer(first: Array, clusters: Sequence[str], until: int, seed: int) -> Estimate:
+    """The median over prompts; undefined where it could only be 0 or 1, or of few clusters."""
+    found = enough(cluster_bootstrap(first, clusters, _median, seed=seed), clusters)
+    if until > 1:
+        return found
+    return undefined(found, f"the picture is held up to layer {until} only, so no later layer could be found")
+
+
+def _earliness(run: Run, layers: Mapping[str, float], early: int) -> Earliness:
+    return Earliness.of([item for item in run.task.split("test") if item.paired], layers, early)
+
+
 def _median(values: Array) -> float:
     return float(np.median(values))
-
-
-def _groups(survey: Survey, first: Array, clusters: Sequence[str], early: int, seed: int) -> list[Row]:
-    """Accuracies of all test items of early and late entities, and their gap."""
-    members: dict[str, list[float]] = {}
-    for cluster, layer in zip(clusters, first, strict=True):
-        members.setdefault(cluster, []).append(float(layer))
-    paired = [item for item in survey.run.task.split("test") if item.paired]
-    text, image = ({} if not paired else survey.right(panel, "test") for panel in ("text", "image"))
-    found: list[Row] = []
-    for group in ("early", "late"):
-        names = {c for c, layers in members.items() if (np.median(layers) < early) == (group == "early")}
-        some = [item for item in paired if item.cluster in names]
-        if some:
-            pairs = np.array([[text[item.id], image[item.id]] for item in some], float).T
-            gap = cluster_bootstrap(pairs[0] - pairs[1], [item.cluster for item in some], seed=seed)
-            accuracies = {"text": float(pairs[0].mean()), "image": float(pairs[1].mean())}
-            found.append({"group": group, "entities": len(names)} | accuracies | columns("gap", gap) | {"n": gap.n})
-    return found
 
 
 def _rows(shares: Sequence[Estimate], first: Array) -> list[Row]:
@@ -122,12 +127,8 @@ def _rows(shares: Sequence[Estimate], first: Array) -> list[Row]:
     ]
 
 
-def _summary(task: str, sufficient: Estimate, groups: Sequence[Row], early: int) -> str:
-    gaps = ", ".join(f"{fixed(row['gap'], 1, factor=100)} points ({row['group']})" for row in groups)
-    return (
-        f"On {task}, half of the prompts are answered from the picture's state at layer {said(sufficient)}; the gap between "
-        f"text and image of entities sufficient below layer {early} and of the others: {gaps or 'unknown, no paired items'}."
-    )
+def _summary(task: str, sufficient: Estimate, held: str, gaps: str) -> str:
+    return f"On {task}, half of the prompts are answered from the picture's state at layer {said(sufficient)}, held {held}{gaps}."
 
 
 def _curve(shares: Sequence[Estimate], depths: Mapping[str, Estimate], last: int) -> Curves:
@@ -151,18 +152,4 @@ def _histogram(first: Array, last: int) -> Bars:
         y_title="prompts",
         categories=[str(layer) for layer in range(last + 1)],
         series=[Series("image", [int((first == layer).sum()) for layer in range(last + 1)])],
-    )
-
-
-def _gaps(groups: Sequence[Row], early: int) -> Bars:
-    def of(panel: str) -> Series:
-        return Series(panel, numbers(groups, panel))
-
-    return Bars(
-        title="Accuracy of early and late entities",
-        caption=f"Accuracy on all test items of entities whose picture is sufficient below layer {early} (early) or not (late).",
-        x_title="entities",
-        y_title="accuracy",
-        categories=[f"{row['group']} ({row['entities']})" for row in groups],
-        series=[of("text"), of("image")],
     )

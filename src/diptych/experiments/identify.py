@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -11,7 +10,7 @@ from torch import Tensor
 
 from diptych.errors import InputError
 from diptych.experiments._halving import Along, Halving
-from diptych.experiments._layers import Array, columns, conditions_of, estimates, line, mapped, marked, said
+from diptych.experiments._layers import Array, columns, conditions_of, estimates, line, mapped, marked, said, unknown
 from diptych.experiments._parameters import Panels, Seed
 from diptych.experiments._survey import Selection, Survey
 from diptych.items import MODALITIES, Item, Modality
@@ -22,13 +21,15 @@ from diptych.models.vlm import VLM
 from diptych.probe import allowed_classes, fit
 from diptych.result import Curves, Row
 from diptych.run import Finding, Run
-from diptych.statistics import Estimate
-from diptych.turns import depth, half_risen
+from diptych.statistics import Estimate, MaximumNull, max_statistic_null
+from diptych.turns import depth, half_risen, undefined
 
-VERSION = 1
+VERSION = 2
 USES = ("accuracy",)
 AT_ONCE = 64
 """Rows that the unembedding is given at once: a row of logits is as long as the vocabulary."""
+LEVEL = 0.05
+"""How rarely the best layer of a probe of noise is taken for one that reads the answer."""
 PLACES = ("data", "last position")
 
 
@@ -39,7 +40,8 @@ def identify(run: Run, *, panels: Panels = MODALITIES, seed: Seed = 0) -> Findin
     told on *test*, whose entities (clusters) it has not seen; it chooses among the answers that its question had on
     *discover*. Lens: softmax over the answer set's first tokens, the mean over positions. Layer l: what enters layer l;
     the last one leaves the model. The *identified layer*: the first at which the probe is half-way from always giving
-    the commonest answer up to its best layer.
+    the commonest answer up to its best layer, if that one is right on more prompts than the commonest answer by more than
+    the best of as many layers of noise (signs flipped by cluster, p <= .05).
     """
     survey = Survey.of(run)
     conditions = survey.conditions | {"seed": seed, "fitted on": "discover", "split": "test"}
@@ -54,18 +56,21 @@ def identify(run: Run, *, panels: Panels = MODALITIES, seed: Seed = 0) -> Findin
         known, given = (_items(chosen, run.batch_size) for chosen in (seen, new))
         probes = probe_layers(fitted, told, known, given)
         kept = probes.pop("kept") > 0
-        chance = float(probes.pop("commonest")[kept].mean()) if kept.any() else float("nan")
-        if kept.sum() < 2:
+        commonest = probes.pop("commonest")[kept]
+        if len(commonest) < 2:
             raise InputError(
                 f"{int(kept.sum())} of {len(kept)} {modality} prompts of split 'test' have an answer that their question "
                 f"had on 'discover'. A probe cannot tell others; expected at least 2. Use a task whose answers recur."
             )
+        chance = float(commonest.mean())
         names = [name for name, one in zip(clusters, kept, strict=True) if one]
         values = {name: value[:, kept] for name, value in (probes | {n: told[n] for n in told if "lens" in n}).items()}
         shown = {name: estimates(value, names, seed) for name, value in values.items()}
         for place in PLACES:
             found = depth(values[f"probe, {place}"], names, half_risen(chance), seed=seed)
-            depths[f"identified layer, {place}, {modality}"] = _if_sure(found, shown[f"probe, {place}"], chance)
+            null = max_statistic_null(values[f"probe, {place}"] - commonest, names, seed=seed)
+            depths[f"identified layer, {place}, {modality}"] = if_sure(found, null)
+            conditions[f"p of the best layer, {place}, {modality}"] = null.p
         rows += _rows(modality, shown, chance)
         figures.append(_curves(modality, shown, chance, depths))
         conditions |= {f"n {modality}": len(names), f"n discover {modality}": len(known)}
@@ -145,13 +150,13 @@ def _commonest(labels: Tensor, allowed: Tensor, wanted: Tensor) -> Array:
     return (counts.masked_fill(~allowed, -1).argmax(-1) == wanted).double().numpy()
 
 
-def _if_sure(found: Estimate, shown: Sequence[Estimate], chance: float) -> Estimate:
-    """Undefined unless the probe's best layer is surely better than always giving the commonest answer."""
-    best = max(shown, key=lambda one: one.value)
-    if best.low > chance:
+def if_sure(found: Estimate, null: MaximumNull) -> Estimate:
+    """Undefined unless the probe's best layer is right more often than the commonest answer, by more than noise is."""
+    if null.p <= LEVEL or not math.isfinite(found.value):
         return found
-    reason = f"the best layer's accuracy {best} is not surely above the commonest answer's {chance:.3g}"
-    return replace(found, value=math.nan, low=math.nan, high=math.nan, reason=reason)
+    return undefined(
+        found, f"no layer is surely read better than the commonest answer, p = {null.p:.2g} over all layers"
+    )
 
 
 def _items(selection: Selection[Item], batch_size: int) -> list[Item]:
@@ -171,8 +176,13 @@ def _rows(modality: Modality, shown: Mapping[str, Sequence[Estimate]], chance: f
 
 
 def _summary(task: str, depths: Mapping[str, Estimate]) -> str:
-    told = "; ".join(f"{name.removeprefix('identified layer, ')}: {said(found)}" for name, found in depths.items())
-    return f"On {task}, a linear probe is half-way to its best at layer ({told})."
+    known = {name.removeprefix("identified layer, "): f for name, f in depths.items() if math.isfinite(f.value)}
+    if not known:
+        counted = dict.fromkeys(f"{found.n} from {name.split(', ')[-1]}" for name, found in depths.items())
+        return f"On {task}, no layer is identified: n = {' and '.join(counted)}; the notes say why."
+    places = {name: " from ".join(name.split(", ")) for name in known}
+    told = "; ".join(f"layer {said(found)} at the {places[name]}" for name, found in known.items())
+    return f"On {task}, a linear probe is half-way to its best at {told}."
 
 
 def _curves(
@@ -196,5 +206,5 @@ def _notes(depths: Mapping[str, Estimate]) -> list[str]:
     return [
         "The probe reads the mean state of the data's positions: what only their order or a single one of them tells is lost.",
         "That a state can be read by a probe does not show that the model reads it.",
-        *(f"The {name} is undefined: {found.reason}." for name, found in depths.items() if not found.value >= 0),
+        *unknown(depths),
     ]

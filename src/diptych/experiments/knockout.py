@@ -11,7 +11,7 @@ from torch import Tensor
 from diptych.cuts import Cut, LayerSets, cut_off, default_window, layer_sets
 from diptych.errors import InputError
 from diptych.experiments._halving import Along, Halving
-from diptych.experiments._layers import Array, columns, conditions_of, line, mapped, said
+from diptych.experiments._layers import Array, columns, conditions_of, line, mapped, said, unknown
 from diptych.experiments._parameters import Count, CutNames, Kinds, Panels, Seed
 from diptych.experiments._survey import Survey
 from diptych.items import MODALITIES, Contrast, Modality
@@ -23,7 +23,7 @@ from diptych.run import Finding, Run
 from diptych.statistics import Estimate, cluster_bootstrap, ratio_of_means
 from diptych.turns import depth, half_fallen
 
-VERSION = 1
+VERSION = 2
 USES = ("accuracy",)
 WHOLE = "data:query+generation"
 """The cut whose suffixes tell by which layer the data has been read."""
@@ -55,9 +55,9 @@ def knockout(
     follows, from l on, costs less than half of what cutting it off everywhere costs; so half of what is read has been
     read by the end of that layer.
     """
-    survey = Survey.of(run)
-    named = [Cut.named(name) for name in cuts]
+    named = [Cut.named(name) for name in cuts]  # refused, if need be, before anything is computed
     chosen = _heads(heads)
+    survey = Survey.of(run)
     conditions = survey.conditions | {"seed": seed, "split": "test", "interval": "95% cluster bootstrap, 2000 draws"}
     rows: list[Row] = []
     depths: dict[str, Estimate] = {}
@@ -166,7 +166,7 @@ def _summary(task: str, rows: Sequence[Row], depths: Mapping[str, Estimate]) -> 
     worst = min(rows, key=lambda row: float(str(row["change"])))
     return (
         f"On {task}, the costliest cut is {worst['cut']} from {worst['panel']} ({worst['layers']}, layer {worst['layer']}): "
-        f"it changes the answer's probability by {float(str(worst['change'])):+.0%}."
+        f"it changes the answer's probability by {float(str(worst['change'])):+.0%} (n = {worst['n']})."
     )
 
 
@@ -194,5 +194,4 @@ def _notes(layers: int, used: int, asked: int | None, depths: Mapping[str, Estim
     notes = ["The relative change is that of the mean probability over prompts, not the mean of relative changes."]
     if asked is None and used < default_window(1000):
         notes.append(f"Windows are {used} layers wide, since the model has {layers}; 9 is usual for 24 and more.")
-    notes += [f"The {name} is undefined: {found.reason}." for name, found in depths.items() if not found.value >= 0]
-    return notes
+    return notes + unknown(depths)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from diptych.experiments._halving import Along, Halving
-from diptych.experiments._layers import columns, conditions_of, estimates, line, mapped, marked, said
+from diptych.experiments._layers import columns, conditions_of, estimates, line, mapped, marked, said, unknown
 from diptych.experiments._parameters import Panels, Seed
 from diptych.experiments._survey import Survey
 from diptych.items import MODALITIES, Contrast, Modality
@@ -21,7 +21,7 @@ from diptych.run import Finding, Run
 from diptych.statistics import Estimate
 from diptych.turns import depth, half_risen
 
-VERSION = 1
+VERSION = 2
 USES = ("accuracy",)
 PLACES = ("query", "generation")
 
@@ -57,7 +57,8 @@ def visual_integration(run: Run, *, panels: Panels = MODALITIES, seed: Seed = 0)
         figures=figures,
         notes=[
             "Without: attention from all that follows the data to it is cut in all layers; positions and words stay the "
-            "same. Distances are relative to the length of the state without the data, so they can exceed 1."
+            "same. Distances are relative to the length of the state without the data, so they can exceed 1.",
+            *unknown(depths),
         ],
     )
 
