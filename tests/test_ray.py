@@ -110,7 +110,8 @@ def test_a_study_on_two_workers_has_the_bytes_of_a_serial_one(
     assert drive(tmp_path / "runs", model_folder, noting(tmp_path / "log"), executor=workers) == whole
 
     noted = notes(tmp_path / "log")
-    assert {pid for pid, _ in noted} == set(map(str, workers.processes())) and len(set(workers.processes())) == 2
+    assert noted and {pid for pid, _ in noted} <= set(map(str, workers.processes()))  # a quick one may do everything
+    assert len(set(workers.processes())) == 2
     assert sorted(unit for _, unit in noted) == sorted(f"crosses-{number}" for number in range(16))
 
 
