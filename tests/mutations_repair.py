@@ -9,7 +9,7 @@ WRITTEN = "src/diptych/written.py"
 SWEEP = "src/diptych/experiments/_sweep.py"
 CONTROLS = "src/diptych/experiments/_controls.py"
 EXPERIMENT = "src/diptych/experiments/back_patching.py"
-GAP = "src/diptych/gap.py"
+GAP = "src/diptych/gap_share.py"
 GUIDED = "src/diptych/experiments/_guided.py"
 JUDGED = "src/diptych/experiments/_judged.py"
 GUIDING = "src/diptych/experiments/guided_back_patching.py"
@@ -158,13 +158,13 @@ REPAIR_MUTATIONS: tuple[Mutation, ...] = (
         GAP,
         "sum(gains) / sum(gaps) if sum(gaps)",
         "sum(shares) / len(shares) if sum(gaps)",
-        "tests/test_gap.py::test_all_pairs_together_close_their_total_gain_over_their_total_gap",
+        "tests/test_gap_share.py::test_all_pairs_together_close_their_total_gain_over_their_total_gap",
     ),
     (
         GAP,
         "PAPER_A.closed(*zip(*open_pairs, strict=True))",
         "sum(shares) / len(shares)",
-        "tests/test_gap.py::test_the_authors_mean_leaves_out_all_but_the_shares_between_none_and_all",
+        "tests/test_gap_share.py::test_the_authors_mean_leaves_out_all_but_the_shares_between_none_and_all",
     ),
     # what nodes write
     (

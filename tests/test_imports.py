@@ -51,7 +51,7 @@ METHODS = {
     "faithfulness",
     "first_order",
     "freezing",
-    "gap",
+    "gap_share",
     "interventions",
     "lens",
     "paper_compat",

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from diptych.errors import DiptychError
     from diptych.exchange import mib_graph, reference_scores, table
     from diptych.experiments._discovered import discovered
-    from diptych.gap import gap_closed
+    from diptych.gap_share import gap_closed
     from diptych.gaps import gap
     from diptych.grid import Circuit, Grid, Scores
     from diptych.interventions import ablate_outside, run_circuits
@@ -63,7 +63,7 @@ _HOMES = {
     "errors": ("DiptychError",),
     "exchange": ("mib_graph", "reference_scores", "table"),
     "experiments._discovered": ("discovered",),
-    "gap": ("gap_closed",),
+    "gap_share": ("gap_closed",),
     "gaps": ("gap",),
     "grid": ("Circuit", "Grid", "Scores"),
     "interventions": ("ablate_outside", "run_circuits"),

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from diptych.errors import InputError
-from diptych.gap import gap_closed
+from diptych.gap_share import gap_closed
 from diptych.result import Result, Row
 
 
