@@ -20,7 +20,9 @@ CARRIED = "tests/test_generate_edits.py::test_an_edit_of_the_prompt_is_carried_o
 ENTITY_MUTATIONS: tuple[Mutation, ...] = (
     (GAPS, "columns[0, rows].mean() for", "columns[0, rows].sum() for", NUMBERS + "test_each_entity_counts_alike_however_many_questions_it_has"),
     (GAPS, "from_text - from_image", "abs(from_text - from_image)", NUMBERS + "test_no_gap_is_found_where_none_is_planted"),
-    (GAPS, "level=expanded(level, len(names))", "level=level", NUMBERS + "test_the_interval_of_twenty_entities_holds_the_planted_gap_as_often_as_it_says"),
+    (ESTIMATES, "np.append(cluster_sums(columns, members)[0], [low * size, high * size])", "np.append(cluster_sums(columns, members)[0], [0 * size, 0 * size])", "tests/test_statistics.py::test_values_that_are_all_alike_still_have_an_interval_that_shrinks_with_their_number"),
+    (ESTIMATES, "taken = expanded(level, len(members)) if", "taken = level if", "tests/test_statistics.py::test_few_clusters_get_a_wider_interval_than_plain_percentiles"),
+    (GAPS, "estimate(differences, bounds=(-1, 1))", "estimate(differences, bounds=(-1, 1), level=0.8)", NUMBERS + "test_the_interval_of_twenty_entities_holds_the_planted_gap_as_often_as_it_says"),
     (GAPS, "return wilcoxon(self.differences)", "return wilcoxon(self.differences.repeat(10))", NUMBERS + "test_the_p_value_is_that_of_the_entities_not_of_the_questions"),
     (ASKED, "return self.item.wording[0] if modality", "return self.item.query if modality", HERE + "test_an_answer_in_the_name_is_echoed_from_text_alone"),
     (ASKED, "for answer in accepted)", "for answer in [self.text])", HERE + "test_a_right_answer_that_stands_in_the_question_may_be_an_echo"),

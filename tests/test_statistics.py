@@ -8,13 +8,16 @@ import pytest
 
 from diptych.errors import InputError
 from diptych.statistics import (
+    bounded_mean,
     cluster_bootstrap,
+    expanded,
     holm,
     max_statistic_null,
     mcnemar,
     mean,
     mean_of_ratios,
     ratio_of_means,
+    resampled_means,
     share,
     wilcoxon,
 )
@@ -25,11 +28,11 @@ def names(count: int, size: int = 1) -> list[str]:
 
 
 def test_the_bootstrap_of_two_clusters_has_the_four_equally_likely_draws_as_its_distribution() -> None:
-    estimate = cluster_bootstrap([0, 0, 1, 1], ["a", "a", "b", "b"], level=0.4, seed=1)
+    estimate = cluster_bootstrap([0, 0, 1, 1], ["a", "a", "b", "b"], level=0.1, seed=1)
 
     assert (estimate.value, estimate.low, estimate.high) == (0.5, 0.5, 0.5)  # means 0, .5, .5, 1 with weight 1/4 each
     assert (estimate.n, estimate.unit, estimate.draws, estimate.seed) == (4, "2 clusters", 2000, 1)
-    assert "40 %" in estimate.method
+    assert "10 %" in estimate.method
 
 
 def test_a_wider_level_reaches_the_ends_of_the_distribution() -> None:
@@ -102,7 +105,47 @@ def test_the_interval_covers_the_mean_about_as_often_as_it_says() -> None:
         )
         covered += estimate.low <= 0 <= estimate.high
 
-    assert 0.86 <= covered / 200 <= 0.98  # percentile intervals of 25 clusters cover a little under 95 %
+    assert 0.91 <= covered / 200 <= 0.98
+
+
+def test_few_clusters_get_a_wider_interval_than_plain_percentiles() -> None:
+    values, clusters = np.random.default_rng(2).normal(size=8), names(8)
+    draws = resampled_means(values[None], clusters)
+
+    found = cluster_bootstrap(values, clusters)
+
+    assert found.low < np.quantile(draws, 0.025) - 0.02 and np.quantile(draws, 0.975) + 0.02 < found.high
+    assert (found.low, found.high) == tuple(
+        np.quantile(draws, [(1 - expanded(0.95, 8)) / 2, (1 + expanded(0.95, 8)) / 2])
+    )
+
+
+@pytest.mark.parametrize(("value", "bounds"), [(1.0, (0, 1)), (0.0, (0, 1)), (0.0, (-1, 1)), (5.0, (0, 10))])
+def test_values_that_are_all_alike_still_have_an_interval_that_shrinks_with_their_number(
+    value: float, bounds: tuple[int, int]
+) -> None:
+    some, many = (bounded_mean([value] * n, names(n), bounds) for n in (20, 200))
+
+    for found in (some, many):
+        assert found.value == value and bounds[0] <= found.low <= value <= found.high <= bounds[1]
+        assert found.high - found.low > 0
+    assert (some.high - some.low) == pytest.approx(10 * (many.high - many.low), rel=0.35)
+    assert "one more cluster at each" in some.method
+
+
+def test_bounds_far_from_the_values_hardly_change_the_interval_of_many_clusters() -> None:
+    values = np.random.default_rng(0).integers(0, 2, 400).astype(float)
+
+    plain, bounded = cluster_bootstrap(values, names(400)), bounded_mean(values, names(400))
+
+    assert bounded.value == plain.value
+    assert (bounded.low, bounded.high) == (pytest.approx(plain.low, abs=0.006), pytest.approx(plain.high, abs=0.006))
+
+
+@pytest.mark.parametrize("bounds", [(0, 1), (-1, 0.5)])
+def test_values_out_of_their_bounds_are_refused(bounds: tuple[float, float]) -> None:
+    with pytest.raises(InputError, match="Values from -0.5 to 0.7 do not lie within"):
+        bounded_mean([-0.5, 0.7], names(2), bounds)
 
 
 def test_the_interval_of_a_share_is_wilson_s() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
-from diptych.statistics import DRAWS, Estimate, cluster_bootstrap, expanded, wilcoxon
+from diptych.statistics import DRAWS, Estimate, bounded_mean, wilcoxon
 from diptych.statistics.resampling import by_cluster
 
 
@@ -45,14 +45,16 @@ def gap(
     """Accuracy of each entity's questions, averaged over entities, each of which counts alike.
 
     `text`, `image`: how right each question's answer is, from 0 to 1 [question]; `entities`: the entity of each question.
-    Entities are resampled for the intervals, percentiles expanded for few of them (`expanded`). Raises `InputError` for
+    Entities are resampled for the intervals, as `bounded_mean` does. Raises `InputError` for
     values that are none, not finite or not of one length. Source: Cohen et al. 2412.14133, §3.
     """
     from_text, from_image = by_entity(text, entities), by_entity(image, entities)
     differences = from_text - from_image
     names = sorted(set(entities))
-    estimate = partial(cluster_bootstrap, clusters=names, draws=draws, level=expanded(level, len(names)), seed=seed)
-    return Gap(estimate(from_text), estimate(from_image), estimate(differences), differences, len(entities))
+    estimate = partial(bounded_mean, clusters=names, draws=draws, level=level, seed=seed)
+    return Gap(
+        estimate(from_text), estimate(from_image), estimate(differences, bounds=(-1, 1)), differences, len(entities)
+    )
 
 
 def by_entity(values: ArrayLike, entities: Sequence[str]) -> Float[np.ndarray, " entity"]:

@@ -10,7 +10,7 @@ from diptych.experiments._layers import Array, columns
 from diptych.experiments._text import fixed
 from diptych.items import MODALITIES, Item, Modality
 from diptych.result import Bars, Row, Series, numbers
-from diptych.statistics import cluster_bootstrap
+from diptych.statistics import bounded_mean
 from diptych.turns import FEWEST
 
 GROUPS = ("early", "late")
@@ -68,7 +68,7 @@ def _clusters(items: Sequence[Item]) -> int:
 
 def _row(group: str, items: Sequence[Item], right: Mapping[Modality, Mapping[str, float]], seed: int) -> Row:
     text, image = (np.array([right[panel][item.id] for item in items]) for panel in MODALITIES)
-    gap = cluster_bootstrap(text - image, [item.cluster for item in items], seed=seed)
+    gap = bounded_mean(text - image, [item.cluster for item in items], (-1, 1), seed=seed)
     accuracies = {"text": float(text.mean()), "image": float(image.mean())}
     return dict[str, Any](group=group, clusters=_clusters(items)) | accuracies | columns("gap", gap) | {"n": gap.n}
 

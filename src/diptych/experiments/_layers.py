@@ -12,7 +12,7 @@ from diptych.experiments._survey import Selection, clusters
 from diptych.experiments._text import fixed
 from diptych.result import Series
 from diptych.run import Run
-from diptych.statistics import Estimate, cluster_bootstrap
+from diptych.statistics import Estimate, bounded_mean, cluster_bootstrap
 
 Array = np.ndarray[Any, Any]
 
@@ -30,6 +30,11 @@ def mapped(
 def estimates(values: Array, clusters: Sequence[str], seed: int) -> list[Estimate]:
     """The mean over prompts and its interval at each layer; `values`: [layer, n]."""
     return [cluster_bootstrap(row, clusters, seed=seed) for row in values]
+
+
+def bounded_estimates(values: Array, clusters: Sequence[str], seed: int) -> list[Estimate]:
+    """The same of values from 0 to 1, such as accuracies."""
+    return [bounded_mean(row, clusters, seed=seed) for row in values]
 
 
 def columns(name: str, estimate: Estimate) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from diptych.experiments._text import fixed, interval
 from diptych.items import Item
 from diptych.result import Curves, Heatmap, Number, Row, Series, numbers
 from diptych.similarity import cka_reordered
-from diptych.statistics import MaximumNull, cluster_bootstrap, max_statistic_null, resampled_means
+from diptych.statistics import INTERVAL, MaximumNull, cluster_bootstrap, max_statistic_null, resampled_means
 
 Array = NDArray[np.float64]
 Bounds = tuple[Number, Number, Number]
@@ -131,7 +131,7 @@ class Compared:
         return found.value, found.low, found.high
 
     def conditions(self) -> dict[str, Any]:
-        facts = {"interval": "95% cluster bootstrap, 2000 draws", "shuffles": self.shuffles}
+        facts = {"interval": INTERVAL, "shuffles": self.shuffles}
         facts |= {"without other data in their block": self.alone} if self.alone else {}
         return facts | {"p, closer than other pairs at any layer": self.anywhere.p}
 

@@ -20,7 +20,7 @@ from diptych.models.encode import AnswerTokens, collate, encode_item
 from diptych.models.vlm import VLM
 from diptych.result import Result
 from diptych.run import Run
-from diptych.statistics import Estimate, MaximumNull, cluster_bootstrap, max_statistic_null, mcnemar, ratio_of_means
+from diptych.statistics import Estimate, MaximumNull, bounded_mean, max_statistic_null, mcnemar, ratio_of_means
 
 Array = NDArray[np.float64]
 HELD_OUT, IN_SAMPLE = "chosen on select", "best on test (in-sample)"
@@ -168,7 +168,7 @@ def gain_row(
     modality: str, label: str, base: Array, patched: Array, clusters: Sequence[str], seed: int
 ) -> dict[str, Any]:
     """Accuracies before and after, with the interval of their difference; McNemar's test of prompts right or wrong."""
-    gain = cluster_bootstrap(patched - base, clusters, seed=seed)
+    gain = bounded_mean(patched - base, clusters, (-1, 1), seed=seed)
     single = bool(np.isin(patched, (0.0, 1.0)).all())
     return {
         "panel": modality,

@@ -22,9 +22,9 @@ from diptych.models.encode import AnswerTokens, Prompt, answer_tokens, collate, 
 from diptych.models.vlm import VLM
 from diptych.result import Bars, Row, Series, numbers
 from diptych.run import Finding, Run, Unit
-from diptych.statistics import Estimate, cluster_bootstrap, mcnemar
+from diptych.statistics import INTERVAL, Estimate, bounded_mean, mcnemar
 
-VERSION = 2
+VERSION = 3
 USES = ()
 
 
@@ -48,8 +48,7 @@ def accuracy(run: Run, *, seed: Seed = 0) -> Finding:
     return Finding(
         summary=_summary(run.task, rows),
         rows=rows,
-        conditions=facts
-        | {"interval": "95% cluster bootstrap, 2000 draws", "seed": seed, "leading_space": answers.leading_space},
+        conditions=facts | {"interval": INTERVAL, "seed": seed, "leading_space": answers.leading_space},
         figures=[_bars(rows), example(run, answers)],
         notes=_notes(run.task, cells, answers),
         grids=grids,
@@ -121,7 +120,7 @@ def _by_shape(prompts: Sequence[Prompt]) -> list[list[int]]:
 
 def accuracy_row(task: Task, modality: Modality, split: Split, correct: np.ndarray[Any, Any], seed: int) -> Row:
     items = [item for item in task.split(split) if item.has(modality)]
-    found: Estimate = cluster_bootstrap(correct.astype(float), [item.cluster for item in items], seed=seed)
+    found: Estimate = bounded_mean(correct.astype(float), [item.cluster for item in items], seed=seed)
     given = [item.answer for item in items]
     return {
         "panel": modality,

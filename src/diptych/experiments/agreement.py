@@ -23,9 +23,9 @@ from diptych.models.encode import AnswerTokens, encode
 from diptych.models.vlm import VLM
 from diptych.result import Bars, Row, Series, numbers
 from diptych.run import Finding, Run
-from diptych.statistics import resampled_means
+from diptych.statistics import INTERVAL, expanded, resampled_means
 
-VERSION = 1
+VERSION = 2
 USES = ("accuracy", "discover")
 EXACT = "exact"
 REFUSED = ".refused"
@@ -76,9 +76,7 @@ def agreement(
         | contrasts.conditions()
         | contrasts.alignment_conditions()
         | {"prompts patched": len(units), "metric": metric, "seed": seed, "split": "test (nodes from discover)"}
-        | {
-            "interval": f"95% cluster bootstrap over {len(set(measured.clusters))} clusters, 2000 draws; the nodes stay the same"
-        },
+        | {"interval": f"{INTERVAL}; {len(set(measured.clusters))} clusters, the nodes stay the same"},
         figures=[_bars(kind, modality, [row for row in rows if row["kind"] == kind]) for kind in KINDS],
         notes=[
             f"Half of the nodes are the strongest of discover ({found.conditions['method']}), half are drawn from the "
@@ -160,6 +158,7 @@ class Measured:
         real, said = self.values[EXACT][part], self.values[method][part]
         both = np.concatenate([real, said])
         drawn = resampled_means(both, self.clusters, seed=self.seed)
+        tail = (1 - expanded(0.95, len(set(self.clusters)))) / 2
         row: dict[str, str | float | int | bool | None] = {
             "kind": kind,
             "method": method,
@@ -170,8 +169,8 @@ class Measured:
             value, samples = (_apply(statistic, means, self.top) for means in (both.mean(1)[None], drawn))
             row |= {
                 name: float(value[0]),
-                f"{name} low": _quantile(samples, 0.025),
-                f"{name} high": _quantile(samples, 0.975),
+                f"{name} low": _quantile(samples, tail),
+                f"{name} high": _quantile(samples, 1 - tail),
             }
         return row
 

@@ -12,8 +12,9 @@ from diptych.experiments._text import fixed, interval, known
 from diptych.items import Modality
 from diptych.result import Bars, Figure, Heatmap, Row, Series, numbers
 from diptych.run import Finding, Run
+from diptych.statistics import INTERVAL
 
-VERSION = 4
+VERSION = 5
 USES = ("accuracy",)
 NO_TEXT = "The task has no text panel: there is no text control, and no gap between the panels to close."
 
@@ -46,7 +47,7 @@ def back_patching(
         | told
         | {f"{name} with a donor": value for name, value in donors.conditions().items()}
         | {"draws of noise": noise, "rounds": rounds}
-        | {"interval": "95% cluster bootstrap, 2000 draws", "null": "sign flips of clusters, best t of all cells"},
+        | {"interval": INTERVAL, "null": "sign flips of clusters, best t of all cells"},
         figures=[_bars(rows), *(_map(sweep, window) for sweep in sweeps.values() for window in windows)],
         notes=[*_notes(sweeps), *controls.notes()],
         grids=grids_of(sweeps),

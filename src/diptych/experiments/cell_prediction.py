@@ -22,9 +22,9 @@ from diptych.models.encode import AnswerTokens, collate, encode_item
 from diptych.models.vlm import VLM
 from diptych.result import Bars, Heatmap, Row, Series, numbers
 from diptych.run import Finding, Run
-from diptych.statistics import cluster_bootstrap
+from diptych.statistics import INTERVAL, bounded_mean
 
-VERSION = 2
+VERSION = 3
 USES = ("accuracy", "back_patching")
 BACKWARD = 1.0
 """Forwards that a backward pass to activations costs, parameters frozen (methods §15)."""
@@ -59,7 +59,7 @@ def cell_prediction(run: Run, *, windows: Windows = (1, 3, 5), shortlist: Count 
             "seed": seed,
         }
         | {"rank correlation with measured gains on select": agreement}
-        | {"interval": "95% cluster bootstrap, 2000 draws"},
+        | {"interval": INTERVAL},
         figures=[_bars(rows), _map(sweep.select.cells, effects, layers)],
         notes=[
             f"Over {len(effects)} cells, predicted effects and measured gains on select have a rank correlation of "
@@ -121,8 +121,8 @@ def _rows(sweep: Sweep, effects: Array, shortlist: int, layers: int) -> list[Row
 
 def _row(sweep: Sweep, way: _Way, reference: Array) -> Row:
     where, test = sweep.test.cells[way.cell], sweep.test
-    gain = cluster_bootstrap(test.gains[way.cell], test.clusters, seed=sweep.seed)
-    regret = cluster_bootstrap(reference - test.patched[way.cell], test.clusters, seed=sweep.seed)
+    gain = bounded_mean(test.gains[way.cell], test.clusters, (-1, 1), seed=sweep.seed)
+    regret = bounded_mean(reference - test.patched[way.cell], test.clusters, (-1, 1), seed=sweep.seed)
     place: dict[str, Any] = {name: getattr(where, name) for name in ("source", "destination", "window")}
     return (
         {"way": way.name, **place, "gain": gain.value, "low": gain.low, "high": gain.high}

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from diptych import crosspatch
 from diptych.experiments._halving import Along, Halving
-from diptych.experiments._layers import columns, conditions_of, estimates, line, mapped, marked, said, unknown
+from diptych.experiments._layers import bounded_estimates, columns, conditions_of, line, mapped, marked, said, unknown
 from diptych.experiments._parameters import Panels, Seed
 from diptych.experiments._survey import Survey
 from diptych.items import MODALITIES, Contrast, Modality
@@ -19,10 +19,10 @@ from diptych.models.encode import AnswerTokens, collate, encode_item
 from diptych.models.vlm import VLM
 from diptych.result import Curves, Row
 from diptych.run import Finding, Run
-from diptych.statistics import Estimate
+from diptych.statistics import INTERVAL, Estimate
 from diptych.turns import crossing, depth, onset
 
-VERSION = 2
+VERSION = 3
 USES = ("accuracy",)
 
 
@@ -35,7 +35,7 @@ def cross_patch(run: Run, *, panels: Panels = MODALITIES, seed: Seed = 0) -> Fin
     written below does not reach the answer. Both come with bootstrap intervals.
     """
     survey = Survey.of(run)
-    conditions = survey.conditions | {"seed": seed, "split": "test", "interval": "95% cluster bootstrap, 2000 draws"}
+    conditions = survey.conditions | {"seed": seed, "split": "test", "interval": INTERVAL}
     rows: list[Row] = []
     depths: dict[str, Estimate] = {}
     figures = []
@@ -48,7 +48,7 @@ def cross_patch(run: Run, *, panels: Panels = MODALITIES, seed: Seed = 0) -> Fin
             f"critical layer, {modality}": depth(both, clusters, crossing, seed=seed),
             f"first layer, {modality}": depth(both, clusters, onset, seed=seed),
         }
-        shares = {name: estimates(share, clusters, seed) for name, share in values.items()}
+        shares = {name: bounded_estimates(share, clusters, seed) for name, share in values.items()}
         rows += _rows(modality, shares)
         figures.append(_curves(modality, shares, found))
         depths |= found

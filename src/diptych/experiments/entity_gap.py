@@ -12,7 +12,8 @@ from diptych.result import Bars, Row, Series, numbers
 from diptych.run import Finding, Run
 from diptych.statistics import Estimate, share
 
-VERSION = 1
+VERSION = 2
+MORE = "one more entity at each bound"
 USES = ()
 SHOWN = 12
 """Types and questions in a figure: those of the most entities."""
@@ -40,9 +41,7 @@ def entity_gap(
         | {f"n {split}": len(asked), f"dropped {split}": drops, "split": split, "seed": seed, "matcher": match}
         | {"entities": len(named), "entities identified": sum(named.values())}
         | {"decoding": f"greedy, at most {max_new_tokens} new tokens"}
-        | {
-            "interval": f"95% bootstrap over entities, expanded for few of them, 2000 draws; of the identified share {identified.method}"
-        },
+        | {"interval": f"95% bootstrap over entities, 2000 draws, {MORE}; of the identified share {identified.method}"},
         figures=[_accuracies(rows), _gaps(rows)],
         notes=_notes(asked, match),
         grids={"written": to_lines([_plain(one, match) for one in asked])},

@@ -34,9 +34,9 @@ from diptych.models.encode import AnswerTokens, encode
 from diptych.models.vlm import VLM
 from diptych.result import Result
 from diptych.run import Finding, Run
-from diptych.statistics import Estimate
+from diptych.statistics import INTERVAL, Estimate
 
-VERSION = 3
+VERSION = 4
 USES = ("accuracy", "discover")
 SIZES = (0.001, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0)
 
@@ -81,7 +81,7 @@ def faithfulness_curve(
         summary=summary(run.task.name, modality, threshold, rows[reported.index(size)] if size is not None else None),
         rows=rows,
         conditions=ranked.conditions({"metric": metric, "ablation": ablation, "threshold": threshold, "seed": seed})
-        | {"minimal size": size, "selected on": "select", "interval": "95% cluster bootstrap, 2000 draws"}
+        | {"minimal size": size, "selected on": "select", "interval": INTERVAL}
         | area
         | (_stability(ranked.folds, ranked.main, size, rediscoveries, seed) if size is not None else {}),
         figures=[curves(modality, metric, ablation, reported, rows, size, threshold)],

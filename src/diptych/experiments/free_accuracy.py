@@ -23,9 +23,9 @@ from diptych.models.prompts import encode_item
 from diptych.models.vlm import VLM
 from diptych.result import Bars, Row, Series, numbers
 from diptych.run import Finding, Run, Unit
-from diptych.statistics import cluster_bootstrap
+from diptych.statistics import INTERVAL, bounded_mean
 
-VERSION = 1
+VERSION = 2
 USES = ()
 
 SHOWN = 5
@@ -75,7 +75,7 @@ def free_accuracy(
             "cell": _named(patch),
             "decoding": "greedy, prompts of one shape per batch",
         }
-        | {"dropped": "none", "interval": "95% cluster bootstrap, 2000 draws"},
+        | {"dropped": "none", "interval": INTERVAL},
         figures=[_bars(rows, split)],
         notes=_notes(found),
         grids={f"{name}.{what}": value for name, answers in found.items() for what, value in answers.grids().items()},
@@ -124,7 +124,7 @@ class _Answers:
     def row(self, plain: "_Answers | None", seed: int) -> Row:
         """Accuracy with its interval; for the patched panel also the gain over the plain one, on the same items."""
         clusters = [item.cluster for item in self.items]
-        accuracy = cluster_bootstrap(self.scores, clusters, seed=seed)
+        accuracy = bounded_mean(self.scores, clusters, seed=seed)
         row: dict[str, Any] = {
             "panel": self.name,
             "accuracy": accuracy.value,
@@ -138,7 +138,7 @@ class _Answers:
         if plain is None or plain.modality != self.modality or plain.name == self.name:
             return row | dict.fromkeys(("gain", "gain low", "gain high", "helped", "hurt"))
         gains = self.scores - plain.scores
-        gain = cluster_bootstrap(gains, clusters, seed=seed)
+        gain = bounded_mean(gains, clusters, (-1, 1), seed=seed)
         helped, hurt = int((gains > 0).sum()), int((gains < 0).sum())
         return row | {"gain": gain.value, "gain low": gain.low, "gain high": gain.high, "helped": helped, "hurt": hurt}
 

@@ -12,7 +12,17 @@ from torch import Tensor
 from diptych import freezing
 from diptych.experiments._earliness import Earliness, bars, by_id, told
 from diptych.experiments._halving import Along, Halving
-from diptych.experiments._layers import Array, columns, conditions_of, estimates, line, mapped, marked, said, unknown
+from diptych.experiments._layers import (
+    Array,
+    bounded_estimates,
+    columns,
+    conditions_of,
+    line,
+    mapped,
+    marked,
+    said,
+    unknown,
+)
 from diptych.experiments._parameters import Count, Seed
 from diptych.experiments._survey import Survey
 from diptych.items import MODALITIES, Item
@@ -21,10 +31,10 @@ from diptych.models.encode import AnswerTokens, collate, encode_item
 from diptych.models.vlm import VLM
 from diptych.result import Bars, Curves, Row, Series
 from diptych.run import Finding, Run
-from diptych.statistics import Estimate, cluster_bootstrap
+from diptych.statistics import INTERVAL, Estimate, cluster_bootstrap
 from diptych.turns import enough, undefined
 
-VERSION = 2
+VERSION = 3
 USES = ("accuracy", "cross_patch")
 EARLY = 5 / 32
 """The share of the layers within which an item is early: s < 5 of 32 layers (Paper B)."""
@@ -49,7 +59,7 @@ def freeze(run: Run, *, until: Count | None = None, early: Count | None = None, 
     last, early = len(right) - 1, early or max(1, round(EARLY * size))
     first = earliest(right)
     sufficient = sufficient_layer(first, clusters, last, seed)
-    shares = estimates(right, clusters, seed)
+    shares = bounded_estimates(right, clusters, seed)
     used = [item for unit in selection.units(run.batch_size) for item in unit.payload[1]]
     sorted_out = _earliness(run, by_id(used, first) if last > 1 else {}, early)
     groups = sorted_out.rows({m: survey.right(m, "test") for m in MODALITIES} if sorted_out.grouped else {}, seed)
@@ -64,7 +74,7 @@ def freeze(run: Run, *, until: Count | None = None, early: Count | None = None, 
         | conditions_of(depths)
         | {"until": last, "until is": how, "early below layer": early, "seed": seed, "split": "test"}
         | {"clusters in neither group": sorted_out.outside}
-        | {"interval": "95% cluster bootstrap, 2000 draws"},
+        | {"interval": INTERVAL},
         figures=[_curve(shares, depths, last), _histogram(first, last), *bars(groups, early)],
         notes=[
             "A layer is sufficient if all layers from it on are, so a prompt that is right by chance is not early.",

@@ -20,7 +20,7 @@ from diptych.items import Modality
 from diptych.result import Bars, Number, Row, Series
 from diptych.run import Finding, Run
 
-VERSION = 3
+VERSION = 4
 USES = ("accuracy", "discover", "faithfulness_curve", "back_patching")
 WAYS = {"positions": "data positions", "nodes": "nodes"}
 POSITIONS = {"held": "data positions that hold the circuit", "let": "data positions let through"}

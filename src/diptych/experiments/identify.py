@@ -10,7 +10,17 @@ from torch import Tensor
 
 from diptych.errors import InputError
 from diptych.experiments._halving import Along, Halving
-from diptych.experiments._layers import Array, columns, conditions_of, estimates, line, mapped, marked, said, unknown
+from diptych.experiments._layers import (
+    Array,
+    bounded_estimates,
+    columns,
+    conditions_of,
+    line,
+    mapped,
+    marked,
+    said,
+    unknown,
+)
 from diptych.experiments._parameters import Panels, Seed
 from diptych.experiments._survey import Selection, Survey
 from diptych.items import MODALITIES, Item, Modality
@@ -21,10 +31,10 @@ from diptych.models.vlm import VLM
 from diptych.probe import allowed_classes, fit
 from diptych.result import Curves, Row
 from diptych.run import Finding, Run
-from diptych.statistics import Estimate, MaximumNull, max_statistic_null
+from diptych.statistics import INTERVAL, Estimate, MaximumNull, max_statistic_null
 from diptych.turns import depth, half_risen, undefined
 
-VERSION = 2
+VERSION = 3
 USES = ("accuracy",)
 AT_ONCE = 64
 """Rows that the unembedding is given at once: a row of logits is as long as the vocabulary."""
@@ -65,7 +75,7 @@ def identify(run: Run, *, panels: Panels = MODALITIES, seed: Seed = 0) -> Findin
         chance = float(commonest.mean())
         names = [name for name, one in zip(clusters, kept, strict=True) if one]
         values = {name: value[:, kept] for name, value in (probes | {n: told[n] for n in told if "lens" in n}).items()}
-        shown = {name: estimates(value, names, seed) for name, value in values.items()}
+        shown = {name: bounded_estimates(value, names, seed) for name, value in values.items()}
         for place in PLACES:
             found = depth(values[f"probe, {place}"], names, half_risen(chance), seed=seed)
             null = max_statistic_null(values[f"probe, {place}"] - commonest, names, seed=seed)
@@ -78,7 +88,7 @@ def identify(run: Run, *, panels: Panels = MODALITIES, seed: Seed = 0) -> Findin
     return Finding(
         summary=_summary(run.task.name, depths),
         rows=rows,
-        conditions=conditions | conditions_of(depths) | {"interval": "95% cluster bootstrap, 2000 draws"},
+        conditions=conditions | conditions_of(depths) | {"interval": INTERVAL},
         figures=figures,
         notes=_notes(depths),
     )

@@ -20,10 +20,10 @@ from diptych.models.encode import AnswerTokens, collate, encode_item
 from diptych.models.vlm import VLM
 from diptych.result import Curves, Row
 from diptych.run import Finding, Run
-from diptych.statistics import Estimate, cluster_bootstrap, ratio_of_means
+from diptych.statistics import INTERVAL, Estimate, bounded_mean, cluster_bootstrap, ratio_of_means
 from diptych.turns import depth, half_fallen
 
-VERSION = 2
+VERSION = 3
 USES = ("accuracy",)
 WHOLE = "data:query+generation"
 """The cut whose suffixes tell by which layer the data has been read."""
@@ -58,7 +58,7 @@ def knockout(
     named = [Cut.named(name) for name in cuts]  # refused, if need be, before anything is computed
     chosen = _heads(heads)
     survey = Survey.of(run)
-    conditions = survey.conditions | {"seed": seed, "split": "test", "interval": "95% cluster bootstrap, 2000 draws"}
+    conditions = survey.conditions | {"seed": seed, "split": "test", "interval": INTERVAL}
     rows: list[Row] = []
     depths: dict[str, Estimate] = {}
     for modality in panels:
@@ -147,7 +147,7 @@ def _rows(
         dict[str, Any](panel=modality, cut=str(cut), layers=kind, layer=layer)
         | columns("change", ratio_of_means(under("probability")[layer] - plain, plain, clusters, seed=seed))
         | columns("logit difference", cluster_bootstrap(lower[layer], clusters, seed=seed))
-        | columns("accuracy", cluster_bootstrap(under("accuracy")[layer], clusters, seed=seed))
+        | columns("accuracy", bounded_mean(under("accuracy")[layer], clusters, seed=seed))
         | {"n": len(clusters)}
         for layer in range(len(lower))
     ]

@@ -21,8 +21,9 @@ from diptych.models.encode import AnswerTokens, encode_item, tokenizer_of
 from diptych.models.vlm import VLM
 from diptych.result import PictureMaps
 from diptych.run import Finding, Run, Unit
+from diptych.statistics import INTERVAL
 
-VERSION = 2
+VERSION = 3
 USES = ("accuracy",)
 
 
@@ -55,9 +56,7 @@ def logit_lens(run: Run, *, examples: Count = 2, seed: Seed = 0) -> Finding:
     return Finding(
         summary=summary(run.task.name, rows, read_out),
         rows=rows,
-        conditions=survey.conditions
-        | conditions
-        | {"split": "test", "seed": seed, "interval": "95% cluster bootstrap, 2000 draws"},
+        conditions=survey.conditions | conditions | {"split": "test", "seed": seed, "interval": INTERVAL},
         figures=[*curves(read_out, rows), *_maps(drawn)],
         notes=[*notes(read_out), *sorted({one["reason"] for one in drawn if "reason" in one})],
     )

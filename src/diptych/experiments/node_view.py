@@ -26,8 +26,9 @@ from diptych.models.encode import AnswerTokens, encode, encode_item
 from diptych.models.vlm import VLM
 from diptych.result import PictureMaps
 from diptych.run import Finding, Run, Unit
+from diptych.statistics import INTERVAL
 
-VERSION = 2
+VERSION = 3
 USES = ("accuracy", "discover", "faithfulness_curve")
 
 
@@ -67,7 +68,7 @@ def node_view(
         | used.alignment_conditions()
         | told
         | {"metric": metric, "threshold": threshold, "heads per segment": heads, "seed": seed, "split": "test"}
-        | {"interval": "95% cluster bootstrap, 2000 draws"},
+        | {"interval": INTERVAL},
         figures=[depth_map(circuit, modality), *view.figures(modality), *_maps(drawn)],
         notes=[*view.notes(), *sorted({one["reason"] for one in drawn if "reason" in one})],
     )

@@ -18,7 +18,7 @@ from diptych.paper_compat import PaperCompat
 from diptych.result import Bars, Curves, Row, Series, numbers
 from diptych.run import Finding, Run
 
-VERSION = 5
+VERSION = 6
 USES = ("accuracy", "discover", "faithfulness_curve")
 
 

@@ -15,7 +15,7 @@ from diptych.models.vlm import VLM
 from diptych.run import Finding, Run
 from diptych.similarity import closest, closest_across
 
-VERSION = 2
+VERSION = 3
 USES = ("accuracy",)
 
 

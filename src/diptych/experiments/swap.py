@@ -20,7 +20,7 @@ from diptych.result import Row
 from diptych.run import Finding, Run
 from diptych.swap import FOURTEEN, OWN, TRANSFERS, Combination, Donor, carry, carry_as_many
 
-VERSION = 2
+VERSION = 3
 USES = ("accuracy", "discover", "faithfulness_curve")
 PARTS = ("data", "query", "generation", "whole")
 CARRIED, AS_MANY = "carried", "as many"

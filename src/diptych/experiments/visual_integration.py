@@ -18,10 +18,10 @@ from diptych.models.streams import record_streams
 from diptych.models.vlm import VLM
 from diptych.result import Curves, Row
 from diptych.run import Finding, Run
-from diptych.statistics import Estimate
+from diptych.statistics import INTERVAL, Estimate
 from diptych.turns import depth, half_risen
 
-VERSION = 2
+VERSION = 3
 USES = ("accuracy",)
 PLACES = ("query", "generation")
 
@@ -36,7 +36,7 @@ def visual_integration(run: Run, *, panels: Panels = MODALITIES, seed: Seed = 0)
     which the last position is half as far from the state with another item's data as it gets.
     """
     survey = Survey.of(run)
-    conditions = survey.conditions | {"seed": seed, "split": "test", "interval": "95% cluster bootstrap, 2000 draws"}
+    conditions = survey.conditions | {"seed": seed, "split": "test", "interval": INTERVAL}
     rows: list[Row] = []
     depths: dict[str, Estimate] = {}
     figures = []

@@ -2,6 +2,7 @@
 
 from diptych.statistics.estimates import (
     Estimate,
+    bounded_mean,
     cluster_bootstrap,
     mean,
     mean_of_ratios,
@@ -11,13 +12,15 @@ from diptych.statistics.estimates import (
 )
 from diptych.statistics.hypotheses import holm, mcnemar, wilcoxon
 from diptych.statistics.nulls import MaximumNull, max_statistic_null
-from diptych.statistics.resampling import DRAWS
+from diptych.statistics.resampling import DRAWS, INTERVAL
 from diptych.statistics.weights import expanded, fold_weights, student, together
 
 __all__ = [
     "DRAWS",
+    "INTERVAL",
     "Estimate",
     "MaximumNull",
+    "bounded_mean",
     "cluster_bootstrap",
     "expanded",
     "fold_weights",

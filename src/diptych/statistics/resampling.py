@@ -11,6 +11,9 @@ from diptych.errors import InputError
 DRAWS = 2000
 """Resamplings behind an interval (methods §13)."""
 
+INTERVAL = f"95% cluster bootstrap, {DRAWS} draws; expanded for few clusters, of accuracies with one more cluster at each bound"
+"""How experiments make their intervals: `cluster_bootstrap`, and `bounded_mean` of accuracies and their differences."""
+
 
 def by_cluster(
     values: ArrayLike, clusters: Sequence[str]
