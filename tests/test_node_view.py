@@ -152,7 +152,7 @@ def test_what_cannot_be_read_is_left_out_with_the_reason() -> None:
     assert view.summary("t", "image").endswith(
         "neither attention nor direct contributions can be read (see the notes)."
     )
-    assert view.figures("image") == []
+    assert view.figures("image") == [] and view.conditions() == {}
 
 
 def view(attention: list[list[float]], written: float = 0.5) -> View:
@@ -179,6 +179,8 @@ def test_the_view_names_the_head_that_reads_more_than_an_even_spread_and_sums_wh
     said = found.summary("t", "image")
     assert "(generation: layer 2, head 3) puts 0.90 [0.90, 0.90] of its attention there, 0.50 if spread evenly" in said
     assert "its heads at the last position (1) write +0.50 [+0.50, +0.50] of the +3.20 logits" in said
+    assert list(found.conditions()) == ["logits", "logits of the circuit's heads", "logits of other heads"]
+    assert list(found.conditions().values()) == pytest.approx([3.2, 0.5, 1.5])
     assert "all other heads (15) +1.50 [+1.50, +1.50]" in said
     rows = found.rows()
     assert [row["value"] for row in rows if row["number"] == "direct contribution"] == [pytest.approx(0.5)]
