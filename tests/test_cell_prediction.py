@@ -8,7 +8,7 @@ import torch
 
 from diptych.backpatch import Cell, back_patch, cells
 from diptych.experiments._sweep import Outcomes, Sweep
-from diptych.experiments.cell_prediction import _rows, _summary, cost, log_odds
+from diptych.experiments.cell_prediction import _rows, _summary, cost, log_odds, rank_correlation
 from diptych.first_order import first_order
 from diptych.items import MODALITIES, Modality
 from prompts import batch
@@ -63,6 +63,11 @@ def test_log_odds_are_those_of_the_answer_among_the_choices() -> None:
 
 def test_a_cell_costs_the_layers_above_its_lowest_destination() -> None:
     assert cost([Cell(0, 1, 3), Cell(2, 1, 3), Cell(1, 3, 2)], 4) == pytest.approx((3 + 1 + 3) / 4)
+
+
+def test_where_no_cell_changes_an_answer_predictions_have_no_rank_correlation() -> None:
+    assert rank_correlation(np.array([1.0, 2, 3]), np.array([0.1, 0.2, 0.9])) == pytest.approx(1)
+    assert np.isnan(rank_correlation(np.array([1.0, 2, 3]), np.zeros(3)))
 
 
 def test_the_shortlist_is_tried_on_select_and_regret_is_against_the_sweep_s_cell_on_test() -> None:

@@ -152,7 +152,7 @@ def test_what_cannot_be_read_is_left_out_with_the_reason() -> None:
     assert view.summary("t", "image").endswith(
         "neither attention nor direct contributions can be read (see the notes)."
     )
-    assert view.figures("image") == []
+    assert view.figures("image") == [] and view.conditions() == {}
 
 
 def view(attention: list[list[float]], written: float = 0.5) -> View:
@@ -179,6 +179,8 @@ def test_the_view_names_the_head_that_reads_more_than_an_even_spread_and_sums_wh
     said = found.summary("t", "image")
     assert "(generation: layer 2, head 3) puts 0.90 [0.90, 0.90] of its attention there, 0.50 if spread evenly" in said
     assert "its heads at the last position (1) write +0.50 [+0.50, +0.50] of the +3.20 logits" in said
+    assert list(found.conditions()) == ["logits", "logits of the circuit's heads", "logits of other heads"]
+    assert list(found.conditions().values()) == pytest.approx([3.2, 0.5, 1.5])
     assert "all other heads (15) +1.50 [+1.50, +1.50]" in said
     rows = found.rows()
     assert [row["value"] for row in rows if row["number"] == "direct contribution"] == [pytest.approx(0.5)]
@@ -187,12 +189,12 @@ def test_the_view_names_the_head_that_reads_more_than_an_even_spread_and_sums_wh
 
 def test_what_heads_write_together_is_told_with_its_interval_over_clusters() -> None:
     found = view([[0.1, 0.6, 0.3, 0.0], [0.0, 0.9, 0.1, 0.0]])
-    found.direct[:, 2, 3] = [0.0, 0.5, 1.0, 0.5]
+    found.direct[:, 2, 3] = [0.2, 0.5, 0.8, 0.5]
 
     (said,) = found._said_of_writers()
 
     estimate = cluster_bootstrap(found.direct[:, 2, 3], found.clusters, seed=0)
-    assert estimate.low < 0.4 and estimate.high > 0.6
+    assert 0.1 < estimate.low < 0.4 and 0.6 < estimate.high < 0.9
     assert f"write +0.50 [{estimate.low:+.2f}, {estimate.high:+.2f}]" in said
 
 

@@ -66,6 +66,11 @@ def test_the_similarity_of_each_layer_is_told_with_its_baselines(found: dict[str
     assert [row["layer"] for row in of(rows, BEYOND)] == [0, 1, 2, 3]
     assert all(float(row["other pairs"] or 0) == pytest.approx(0, abs=0.2) for row in of(rows, "CKA"))
     assert {figure.title for figure in found["similarity"].figures} >= {"Text layer against image layer"}
+    closest, low, high = (
+        float(found["similarity"].conditions[f"closest layer{end}"]) for end in ("", ", low", ", high")
+    )
+    special = [float(row["value"] or 0) for row in of(rows, BEYOND)]
+    assert special[int(closest)] == max(special) and 0 <= low <= closest <= high <= 3
 
 
 def test_the_picture_under_the_lens_has_a_word_and_a_number_in_every_cell(found: dict[str, Result]) -> None:

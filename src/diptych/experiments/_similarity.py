@@ -21,6 +21,7 @@ Array = NDArray[np.float64]
 Bounds = tuple[Number, Number, Number]
 """A value and its interval."""
 NOTHING: Bounds = (None, None, None)
+PEAK = ("closest layer", "closest layer, low", "closest layer, high")
 
 KINDS = ("centred", "raw")
 BEYOND, CKA, CLOSEST = "own less other pairs, centred", "CKA", "closest image layer"
@@ -133,7 +134,8 @@ class Compared:
     def conditions(self) -> dict[str, Any]:
         facts = {"interval": INTERVAL, "shuffles": self.shuffles}
         facts |= {"without other data in their block": self.alone} if self.alone else {}
-        return facts | {"p, closer than other pairs at any layer": self.anywhere.p}
+        peak = dict(zip(PEAK, self.peak(self.beyond("centred")), strict=True))
+        return facts | peak | {"p, closer than other pairs at any layer": self.anywhere.p}
 
 
 def of(rows: Sequence[Row], measure: str) -> list[Row]:

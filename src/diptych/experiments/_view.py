@@ -20,6 +20,7 @@ from diptych.statistics import cluster_bootstrap
 Array = NDArray[np.float64]
 LAST, DATA = "generation", SEGMENTS.index("data")
 DIRECT = "direct contribution"
+WRITTEN = ("logits", "logits of the circuit's heads", "logits of other heads")
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,6 +104,13 @@ class View:
     def total(self) -> float:
         """Answer minus counter-answer in logits: all parts together."""
         return float(self.direct.mean(0).sum() + self.others.mean(0).sum())
+
+    def conditions(self) -> dict[str, float]:
+        """What is written at the last position, in logits: all of it, by the circuit's heads there, by all other heads."""
+        if not np.isfinite(self.direct).all():
+            return {}
+        own, other = (float(values.mean()) for values in self.share())
+        return dict(zip(WRITTEN, (self.total(), own, other), strict=True))
 
     def summary(self, task: str, modality: Modality) -> str:
         said = [*self._said_of_reader(), *self._said_of_writers()]

@@ -46,7 +46,7 @@ def cell_prediction(run: Run, *, windows: Windows = (1, 3, 5), shortlist: Count 
     effects: Array = torch.cat([one["effects"] for one in found], -1).double().mean(1).numpy()
     layers = int(found[0]["layers"][0])
     rows = _rows(sweep, effects, shortlist, layers)
-    agreement = float(spearmanr(effects, sweep.select.gains.mean(1)).statistic)
+    agreement = rank_correlation(effects, sweep.select.gains.mean(1))
     return Finding(
         summary=_summary(run.task.name, rows, shortlist),
         rows=rows,
@@ -88,6 +88,11 @@ def log_odds(logits: Tensor, *, answers: Tensor, choices: Tensor) -> Tensor:
     kept, answers = logits[:, choices.to(logits.device)], answers.to(logits.device)
     ours = choices.to(logits.device) == answers[:, None]
     return kept.masked_fill(~ours, -torch.inf).logsumexp(-1) - kept.masked_fill(ours, -torch.inf).logsumexp(-1)
+
+
+def rank_correlation(a: Array, b: Array) -> float:
+    """Spearman's; nan where one of them is constant, as gains are if no cell changes an answer."""
+    return float(spearmanr(a, b).statistic) if min(np.ptp(a), np.ptp(b)) > 0 else float("nan")
 
 
 def cost(cells: Sequence[Cell], layers: int) -> float:

@@ -68,7 +68,8 @@ def node_view(
         | used.alignment_conditions()
         | told
         | {"metric": metric, "threshold": threshold, "heads per segment": heads, "seed": seed, "split": "test"}
-        | {"interval": INTERVAL},
+        | {"interval": INTERVAL}
+        | view.conditions(),
         figures=[depth_map(circuit, modality), *view.figures(modality), *_maps(drawn)],
         notes=[*view.notes(), *sorted({one["reason"] for one in drawn if "reason" in one})],
     )

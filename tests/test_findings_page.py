@@ -1,0 +1,176 @@
+"""The page of findings: every pair is counted, what is undefined is told so, and nothing is said that the record does not hold."""
+
+import math
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from diptych.result import Result
+from findings_record import PAIRS, entry, example
+
+SCRIPTS = str(Path(__file__).parent.parent / "scripts")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def scripts() -> Iterator[None]:
+    sys.path.insert(0, SCRIPTS)
+    yield
+    sys.path.remove(SCRIPTS)
+
+
+def rendered(record: dict[str, Any]) -> str:
+    from findings_page import render
+
+    return str(render(record))
+
+
+def section(page: str, question: str) -> str:
+    return page.split(f"## {question}\n")[1].split("\n## ")[0]
+
+
+def result(rows: list[dict[str, Any]], conditions: dict[str, Any], notes: list[str] = [], **identity: Any) -> Result:  # noqa: B006
+    plain = {"experiment": "e", "model": "m", "task": "t", "digest": "d"} | identity
+    return Result(plain, "Found.", rows, conditions, notes=notes)
+
+
+def test_every_table_of_a_section_has_a_row_for_every_pair() -> None:
+    page = rendered(example())
+
+    sections = [text for text in page.split("\n## ")[4:] if "Measured by" in text and "`entity_gap`" not in text]
+    assert len(sections) == 10
+    for text in sections:
+        for rows in re.findall(r"\| --- .*\n((?:\|.*\n?)+)", text):
+            assert [tuple(line.split(" | ")[:2]) for line in rows.strip().split("\n")] == [
+                (f"| {m}", t) for m, t in PAIRS
+            ]
+
+
+def test_a_gain_counts_if_its_interval_is_above_zero_and_again_if_it_survives_holm() -> None:
+    record = example()
+    for pair, p in zip(PAIRS[:2], (0.01, 0.03), strict=True):
+        entry(record, "back_patching", pair)["kept"] |= {"gain": [0.05, 0.01, 0.09], "null 95%": 0.04, "null p": p}
+    entry(record, "back_patching", PAIRS[2])["kept"] |= {"gain": [-0.05, -0.09, -0.01]}
+
+    text = section(rendered(record), "Does back-patching help?")
+
+    assert "Its interval lies above 0 in 2 (first counting, first sentiment), of which 2 also exceed" in text
+    assert "and 1 have p ≤ .05 among all cells by Holm" in text and "below 0 in 1 (second counting)" in text
+    assert "by +1.2 points in the mean over 4 pairs" in text
+    assert "| first | counting | 0.0 | +5.0 [+1.0, +9.0] | +4.0 | 0.01 | 0.04 |" in text
+
+
+def test_a_delay_is_a_layer_whose_interval_is_apart_and_what_is_undefined_has_its_reason() -> None:
+    record = example()
+    late = entry(record, "cross_patch")["kept"]
+    late["critical layer, image"]["layer"] = [6.0, 5.0, 7.0]
+    unknown = entry(record, "cross_patch", PAIRS[1])["kept"]
+    unknown["critical layer, text"] = {
+        "layer": [None, None, None],
+        "n": 7,
+        "undefined": "7 clusters, at least 10 expected",
+    }
+
+    text = section(rendered(record), "Does the picture arrive later than the words?")
+
+    assert "Critical layer (`cross_patch`): later in 1, earlier in 0, not told apart in 2, undefined in 1" in text
+    assert "The picture surely decides longer than the words in: first counting." in text
+    assert "Undefined, 7 clusters, at least 10 expected: first sentiment (critical layer, text)." in text
+    assert "(of the 3 defined)" in text and re.search(r"\| first \| sentiment \|[^|]*\|[^|]*\| – \|", text)
+
+
+def test_a_peak_of_similarity_without_a_p_value_is_not_counted() -> None:
+    record = example()
+    entry(record, "similarity")["kept"]["p"] = 0.2
+
+    text = section(rendered(record), "At which layer do picture and words look alike?")
+
+    assert "in 3 of 4 pairs an item's own picture" in text and "second half of the network in 3;" in text
+
+
+def test_a_small_niou_of_circuits_of_different_sizes_is_read_against_the_highest_possible() -> None:
+    record = example()
+    for pair in PAIRS:
+        entry(record, "overlap", pair)["kept"]["data"] |= {
+            "nIoU": [0.2, -0.1, 0.5],
+            "highest possible": 0.21,
+            "share of the possible": 0.95,
+        }
+
+    page = rendered(record)
+
+    text = section(page, "Do the circuits of text and image hold the same nodes?")
+    assert "| 0.20 [-0.10, 0.50] of 0.21 |" in text and "medians are data 0.95," in text
+    assert "(interval not above 0) in 4 of 4 pairs" in text
+
+
+def test_an_experiment_that_refuses_is_told_with_its_reason() -> None:
+    record = example()
+    refused = entry(record, "swap")
+    del refused["kept"]
+    refused["refused"] = "No circuit is faithful enough."
+
+    text = section(rendered(record), "Can parts of the two circuits be interchanged?")
+
+    assert "No result: first counting, `swap`: No circuit is faithful enough." in text
+    assert "in 0 of 3 pairs" in text
+
+
+def test_the_parts_of_a_repair_are_judged_only_where_there_is_one() -> None:
+    record = example()
+    assert "no repair to trace" in section(rendered(record), "Does the repair go through the circuit?")
+    kept = entry(record, "guided_back_patching")["kept"]
+    kept |= {"whole": [0.1, 0.05, 0.15]}
+    kept["nodes"] |= {"circuit": [0.08, 0.02, 0.12], "p": 0.025}
+
+    text = section(rendered(record), "Does the repair go through the circuit?")
+
+    assert "surely gains in 1 of 4 pairs (first counting)" in text and "in 1 (first counting)." in text
+
+
+def test_the_record_keeps_why_a_layer_is_undefined() -> None:
+    from findings_kept import of_layers
+
+    told = {
+        "reading layer, text": math.nan,
+        "reading layer, text, low": math.nan,
+        "reading layer, text, high": math.nan,
+    }
+    why = "The reading layer, text is undefined (n = 4): 4 clusters, at least 10 expected."
+
+    found = of_layers(result([], {**told, "n test text": 4}, ["Another note.", why]))
+
+    assert found["reading layer, text"]["undefined"] == "4 clusters, at least 10 expected"
+    assert found["reading layer, text"]["n"] == 4
+
+
+def test_the_lens_reads_an_answer_from_the_layer_on_which_all_later_ones_do() -> None:
+    from findings_kept import sure_from
+
+    assert sure_from([{"difference low": low} for low in (0.1, -0.1, 0.2, 0.3)]) == 2
+    assert sure_from([{"difference low": low} for low in (0.1, None)]) is None
+
+
+def test_numbers_of_the_record_have_four_digits_and_none_is_not_finite() -> None:
+    from findings_kept import rounded
+
+    assert rounded({"a": [0.000123456, math.nan, 7, "x"]}) == {"a": [0.0001235, None, 7, "x"]}
+
+
+def test_machine_time_is_that_between_the_lines_of_one_process(tmp_path: Path) -> None:
+    from findings_made import made
+
+    for name, lines in {
+        "swap-1": ["09:00:00 vm 7 a", "09:02:00 vm 7 b"],
+        "accuracy-2": ["09:00:30 vm 7 c", "09:01:00 vm 8 d"],
+    }.items():
+        folder = tmp_path / "model" / "task" / name
+        folder.mkdir(parents=True)
+        (folder / "run.log").write_text("".join(f"2026-11-21 {line}\n" for line in lines))
+
+    found = made(tmp_path, dict.fromkeys(("torch", "transformers", "dtype", "attention"), "x"), "1")
+
+    assert found["minutes"] == {"accuracy": 0.5, "swap": 1.5} and found["dates"] == ["2026-11-21"]
