@@ -1,10 +1,12 @@
 """Guided back-patching: parts of a patch, random parts of equal size, and a circuit found with the patch (methods §10)."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -19,7 +21,7 @@ from diptych.experiments._guided import (
     drawn_like,
     guided,
 )
-from diptych.experiments._guided_overlap import score_patched
+from diptych.experiments._guided_overlap import changes, decided, score_patched
 from diptych.experiments._judged import Judged, paragraph, summary
 from diptych.experiments._sweep import HELD_OUT
 from diptych.experiments.discover import score
@@ -231,6 +233,22 @@ def test_changes_of_overlap_are_told_with_their_interval_and_only_if_something_i
     assert paragraph([judged(0.1, [0.1], surely=0)], rows) == (
         "The gain of the whole patch on test is not surely above 0, so there is no repair to trace to the circuit."
     )
+
+
+def test_a_change_of_overlap_is_of_the_nodes_that_are_compared_both_times() -> None:
+    values = np.array([[0.1, 0.3, math.nan, 0.2, 0.5, 0.5], [0.5, math.nan, math.nan, 0.4, math.nan, math.nan]])
+    draws = np.stack([values[[0] * 9], values[[1] * 9]])
+    draws[:, :, 0] += np.array([[1], [2]]) * np.arange(9) / 100
+
+    data, query, generation = changes(values, draws, 8)
+
+    assert data["nodes compared"] == "heads" and query["nodes compared"] == "neurons"
+    assert [data["nIoU before"], data["nIoU after"], data["change"]] == pytest.approx([0.1, 0.5, 0.4])
+    assert query["change, low"] == pytest.approx(0.2) and 0.3 < float(data["change, low"] or 0) < 0.4
+    assert generation["nodes compared"] == "none" and math.isnan(float(generation["change"] or 0))
+    (note,) = decided([data, query, generation])
+    assert note.endswith("left out: data (heads compared), query (neurons compared), generation (none compared).")
+    assert decided([{**data, "nodes compared": "heads and neurons"}]) == []
 
 
 SMALL = {"size": 0.2, "windows": (1,), "draws": 2, "resamples": 5, "discovery": {"method": "ap"}}

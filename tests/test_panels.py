@@ -232,6 +232,16 @@ def test_a_picture_without_a_grid_is_not_drawn_and_the_reason_is_told() -> None:
     assert told["reason"].startswith("No picture is drawn. Item 'two' has 2 pictures")
 
 
+def test_where_the_counterfactual_has_all_words_no_probability_is_drawn() -> None:
+    vlm = tiny("qwen2_vl")
+
+    known, none = (from_tensor(show(vlm, Pair(ITEMS[0], other))["map"])["maps"] for other in (ITEMS[1], ITEMS[0]))
+
+    assert all(value > 0 for one in known for value in one["values"])
+    assert all(set(one["values"]) == {None} and one["words"] for one in none)
+    assert len(none[0]["values"]) == len(known[0]["values"]) > 1
+
+
 def test_the_highest_probability_is_the_one_told_whatever_the_counterfactual_s() -> None:
     values = np.full((8, 2, 3, 2, 4), 0.1)
     values[:, 1, 1, 0, 2] = 0.4  # from image, layer 1: the largest difference

@@ -65,6 +65,18 @@ def test_random_circuits_over_all_positions_have_as_many_nodes_and_the_matched_o
         assert [(p.segment, p.kind, p.positions) for p in drawn] == [(p.segment, p.kind, p.positions) for p in found]
 
 
+def test_random_circuits_are_drawn_from_the_nodes_that_there_are() -> None:
+    heads, neurons = (torch.zeros(2, TEXT.length, width, dtype=torch.bool) for width in (2, 6))
+    neurons[0] = True
+    full = Grid(heads, neurons, TEXT, "m", ((2, 2), (6, 0)))
+
+    drawn = [part for part in global_draw(full, full, seed=0) if part.kind == "neurons"]
+
+    assert [(pair.a, pair.both) for part in drawn for pair in part.pairs] == [
+        (pair.nodes, pair.nodes) for part in drawn for pair in part.pairs
+    ]
+
+
 def test_a_circuit_of_few_heads_overlaps_by_chance_once_positions_are_dropped() -> None:
     """One head at one data position: matched circuits share it in 1 of 3 draws; drawn over all positions, most miss data."""
     masks = [torch.zeros(2, layout.length, 3, dtype=torch.bool) for layout in (TEXT, IMAGE)]

@@ -44,6 +44,7 @@ def test_overlap_is_told_by_segment_over_both_kinds_of_nodes():
         {"segment": "data", "kind": "both", "nIoU": 0.2, "low": 0.1, "high": 0.3},
         {"segment": "data", "kind": "both", "nIoU": 0.7},
         {"segment": "query", "kind": "both", "nIoU": None},
+        {"segment": "query", "kind": "both", "nIoU": 0.4},
     ]
 
     assert figures_of(result("overlap", rows)) == [KeyFigure("nIoU, data", "0.2", "[0.1, 0.3]")]

@@ -46,6 +46,12 @@ def test_fourteen_combinations_are_the_own_circuit_and_each_segment_from_elsewhe
     assert all(one.swapped == SEGMENTS and one.part == "whole" for one in TRANSFERS)
 
 
+def test_a_part_is_named_by_its_segments() -> None:
+    two = Combination("text", "image", "image", "text")
+
+    assert (two.part, two.swapped) == ("data and query", ("data", "query"))
+
+
 def test_a_combination_of_two_other_sources_is_refused() -> None:
     with pytest.raises(InputError, match=r"text takes segments from \['image', 'random'\]; expected one source"):
         Combination("text", "image", "random", "text")

@@ -34,6 +34,11 @@ class SetPair:
     nodes: int
 
     @property
+    def open(self) -> bool:
+        """Whether the sizes leave the overlap open: they decide it where a set holds all nodes, or none."""
+        return min(self.a, self.b) > 0 and max(self.a, self.b) < self.nodes
+
+    @property
     def iou(self) -> float:
         """|a ∩ b| / |a ∪ b|; nan if both are empty."""
         union = self.a + self.b - self.both
@@ -86,8 +91,8 @@ class Overlap:
 
     @property
     def niou(self) -> float:
-        """(IoU − b)/(1 − b): 0 for matched random circuits, 1 for identical ones."""
-        return normalised(self.iou, self.expected)
+        """(IoU − b)/(1 − b): 0 for matched random circuits, 1 for identical ones; nan where sizes alone decide it."""
+        return normalised(self.iou, self.expected) if telling(self) else float("nan")
 
     def draws(self, count: int, seed: int) -> Array:
         """IoU of `count` draws of random circuits matched in size, in increasing order.
@@ -101,7 +106,7 @@ class Overlap:
     def null(self, count: int, seed: int) -> Array:
         """nIoU of these draws."""
         drawn = self.draws(count, seed)
-        return (drawn - self.expected) / (1 - self.expected) if self.expected < 1 else np.full(count, np.nan)
+        return (drawn - self.expected) / (1 - self.expected) if telling(self) else np.full(count, np.nan)
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,8 +168,8 @@ def highest(part: Overlap) -> float:
 
 
 def telling(part: Overlap) -> bool:
-    """Whether the sizes leave the overlap open: not if one side holds all nodes, in every direction."""
-    return any(pair.nodes not in (pair.a, pair.b) for pair in part.pairs)
+    """Whether the sizes leave the overlap open in a direction: not if a side holds all nodes in each of them, or none."""
+    return any(pair.open for pair in part.pairs)
 
 
 def ceiling(across: float, within_a: float, within_b: float, expected: float) -> float:

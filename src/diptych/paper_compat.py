@@ -5,7 +5,7 @@ They are here to reproduce published numbers, never to make new ones.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -112,16 +112,19 @@ def global_draw(a: Circuit, b: Circuit, *, seed: int, positions: Mapping[str, st
     chance = torch.Generator().manual_seed(seed)
 
     def draw(like: Circuit) -> Circuit:
-        counts = iter([int(kind.sum()) for kind in like])
-        return like.map(lambda nodes: _first(nodes.numel(), next(counts), chance).view(nodes.shape))
+        full = like.map(torch.ones_like)  # as a grid it holds the nodes that there are
+        drawn = [_drawn(there, int(nodes.sum()), chance) for nodes, there in zip(like, full, strict=True)]
+        return replace(like, heads=drawn[0], neurons=drawn[1])
 
     return overlaps(draw(a), draw(b), positions)
 
 
-def _first(nodes: int, count: int, chance: torch.Generator) -> torch.Tensor:
-    chosen = torch.zeros(nodes, dtype=torch.bool)
-    chosen[torch.randperm(nodes, generator=chance)[:count]] = True
-    return chosen
+def _drawn(there: torch.Tensor, count: int, chance: torch.Generator) -> torch.Tensor:
+    """A mask of `count` random ones of the places that are true."""
+    places = there.flatten().nonzero().flatten()
+    chosen = torch.zeros(there.numel(), dtype=torch.bool)
+    chosen[places[torch.randperm(len(places), generator=chance)[:count]]] = True
+    return chosen.view(there.shape)
 
 
 def _as_it_is(module: nn.Module, args: Any, kwargs: dict[str, Any]) -> None:

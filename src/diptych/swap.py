@@ -42,8 +42,8 @@ class Combination:
 
     @property
     def part(self) -> str:
-        """What is swapped: a segment, the whole circuit, or nothing, which leaves the panel's own."""
-        return {0: OWN, 1: "".join(self.swapped)}.get(len(self.swapped), WHOLE)
+        """What is swapped: segments, the whole circuit, or nothing, which leaves the panel's own."""
+        return {(): OWN, SEGMENTS: WHOLE}.get(self.swapped, " and ".join(self.swapped))
 
     @property
     def source(self) -> str:

@@ -70,7 +70,7 @@ class Comparison:
         found = [self.whole[i] for i in chosen]
         known = [i for i in chosen if math.isfinite(self._above(i, self.whole[i].iou))] or chosen
         value = _defined([self._above(i, self.whole[i].iou) for i in known])
-        drawn = {i: _shuffled(self.whole[i].draws(draws, seed), seed + n) for n, i in enumerate(chosen)}
+        drawn = {i: _shuffled(self.whole[i].draws(draws, seed), seed + chosen.index(i)) for i in known}
         null = [np.array([self._above(i, float(one)) for one in drawn[i]]) for i in known]
         matched = _defined([self.whole[i].niou for i in known])
         above = _mean([_shuffled(self.whole[i].null(draws, seed), seed + chosen.index(i)) for i in known])
@@ -80,8 +80,8 @@ class Comparison:
             "kind": kinds[0] if len(kinds) == 1 else BOTH,
             "nodes text": sum(part.pairs[-1].a for part in found),
             "nodes image": sum(part.pairs[0].b for part in found),
-            "IoU": float(np.mean([part.iou for part in found])),
-            "expected IoU": float(np.mean([self.expected[i] for i in chosen])),
+            "IoU": float(np.mean([self.whole[i].iou for i in known])),
+            "expected IoU": float(np.mean([self.expected[i] for i in known])),
             "mean IoU of draws": float(np.mean(list(drawn.values()))),
             "nIoU": value,
             **self._interval(known, value),
@@ -94,36 +94,42 @@ class Comparison:
 
     def _above(self, index: int, iou: float) -> float:
         """nIoU of an IoU in the place of one of `whole`; nan where the sizes alone decide it."""
-        return self.compat.normalise(iou, self.expected[index]) if telling(self.whole[index]) else math.nan
+        return above(self.whole[index], iou, self.expected[index], self.compat)
 
     def _share(self, known: Sequence[int]) -> float:
         """nIoU of methods §7 as a share of that of the closest circuits of these sizes."""
         parts = [self.whole[i] for i in known]
-        most = _defined(list(map(highest, parts)))
-        return _defined([part.niou for part in parts]) / most if most > 0 else math.nan
+        return _defined([part.niou for part in parts]) / _defined(list(map(highest, parts)))
 
     def _interval(self, chosen: Sequence[int], value: float) -> dict[str, float]:
         """Of the overlaps of methods §7 alone; the others have none."""
         if max(chosen) >= self.reweighted.shape[1]:
             return {"low": math.nan, "high": math.nan}
-        low, high = student(value, _mean([self.reweighted[:, i] for i in chosen]), self.folds)
+        low, high = student(value, self.reweighted[:, list(chosen)].mean(1), self.folds)
         return {"low": low, "high": high}
 
     def _halves(self, chosen: Sequence[int]) -> dict[str, float]:
         if max(chosen) >= len(self.halves[0]):
             return dict.fromkeys(("split half text", "split half image", "of ceiling"), math.nan)
-        within = [_defined([self._within(half[i]) for i in chosen]) for half in self.halves]
+        within = [
+            _defined([above(half[i], half[i].iou, half[i].expected, self.compat) for i in chosen])
+            for half in self.halves
+        ]
         share = _defined([self._ceiling(i) for i in chosen])
         return {"split half text": within[0], "split half image": within[1], "of ceiling": share}
 
-    def _within(self, half: Overlap) -> float:
-        return self.compat.normalise(half.iou, half.expected) if telling(half) else math.nan
-
     def _ceiling(self, index: int) -> float:
-        across = [part[index] for part in self.across]
+        """Of the halves' overlaps; nan if the sizes decide one of them."""
+        across, within = ([part[index] for part in parts] for parts in (self.across, self.halves))
+        if not all(map(telling, [*across, *within])):
+            return math.nan
         iou, expected = (float(np.mean([getattr(part, name) for part in across])) for name in ("iou", "expected"))
-        text, image = (half[index].iou for half in self.halves)
-        return ceiling(iou, text, image, expected) if any(map(telling, across)) else math.nan
+        return ceiling(iou, within[0].iou, within[1].iou, expected)
+
+
+def above(part: Overlap, iou: float, expected: float, compat: PaperCompat) -> float:
+    """nIoU of an IoU in the place of an overlap; nan where the sizes alone decide it."""
+    return compat.normalise(iou, expected) if telling(part) else math.nan
 
 
 def held_folds(both: Sequence[Panel]) -> list[int]:
@@ -143,7 +149,7 @@ def reweight(text: Panel, image: Panel, held: Sequence[int], draws: int, seed: i
         a, b = (panel.weighted(weights.tolist()) for panel in (text, image))
         parts = overlaps(a, b)
         expected = compat.expected(parts, a, b, seed=seed)
-        found.append([compat.normalise(part.iou, chance) for part, chance in zip(parts, expected, strict=True)])
+        found.append([above(part, part.iou, chance, compat) for part, chance in zip(parts, expected, strict=True)])
     return np.array(found).reshape(-1, len(MEASURED) * len(KINDS))
 
 

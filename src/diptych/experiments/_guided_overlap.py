@@ -1,7 +1,8 @@
 """The overlap of the image circuit with the text circuit, before and after back-patching."""
 
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -25,6 +26,8 @@ from diptych.result import Bars, Row, Series, numbers
 from diptych.run import Run
 from diptych.statistics import student
 
+NOTHING = "none"
+
 
 def score_patched(vlm: VLM, payload: tuple[int, list[Contrast]], *, cell: Cell, **asked: Any) -> dict[str, Tensor]:
     """As `discover` scores a chunk of contrasts, with the cell patched in every run."""
@@ -41,35 +44,43 @@ def compare(
     after = _rediscovered(run, survey, image, cell, discovery)
     seed = int(discovery["seed"])
     held = held_folds(panels)
-    before_draws, after_draws = (
-        _by_segment(reweight(text, other, held, resamples, seed, PaperCompat())) for other in (image, after)
-    )
-    whole = [np.array([[one.niou for one in overlaps(text.circuit(), other.circuit())]]) for other in (image, after)]
-    before_value, after_value = (_by_segment(values)[0] for values in whole)
-    rows: list[Row] = []
+    values = np.array([[one.niou for one in overlaps(text.circuit(), other.circuit())] for other in (image, after)])
+    draws = np.stack([reweight(text, other, held, resamples, seed, PaperCompat()) for other in (image, after)])
+    return list(changes(values, draws, len(held)))
+
+
+def changes(values: Array, draws: Array, folds: int) -> Iterator[Row]:
+    """A row for each segment, of the kinds of nodes whose overlap is defined both without and with the patch.
+
+    `values`: nIoU [without and with, segment · kind]; `draws`: the same of reweighted folds [without and with, draw, ...].
+    """
     for place, segment in enumerate(SEGMENTS):
-        change = after_draws[:, place] - before_draws[:, place]
-        difference = float(after_value[place] - before_value[place])
-        low, high = student(difference, change, len(held))
-        value: Row = {
+        columns = [place * len(KINDS) + kind for kind in range(len(KINDS))]
+        kept = [column for column in columns if np.isfinite(values[:, column]).all()]
+        before, after = (float(one[kept].mean()) if kept else math.nan for one in values)
+        drawn = (draws[1] - draws[0])[:, kept or columns].mean(1)
+        low, high = student(after - before, drawn, folds)
+        yield {
             "panel": "text and image",
             "cell": f"overlap in {segment}",
-            "nIoU before": float(before_value[place]),
-            "nIoU after": float(after_value[place]),
-            "change": difference,
+            "nodes compared": " and ".join(KINDS[columns.index(column)] for column in kept) or NOTHING,
+            "nIoU before": before,
+            "nIoU after": after,
+            "change": after - before,
             "change, low": low,
             "change, high": high,
         }
-        rows.append(value)
-    return rows
 
 
-def _by_segment(niou: Array) -> Array:
-    """nIoU [draw, segment · kind] → [draw, segment], the mean of heads and neurons where they are defined."""
-    values = niou.reshape(len(niou), len(SEGMENTS), len(KINDS))
-    defined = np.isfinite(values)
-    total = np.where(defined, values, 0).sum(-1)
-    return np.where(defined.any(-1), total / np.maximum(defined.sum(-1), 1), np.nan)
+def decided(compared: Sequence[Row]) -> list[str]:
+    """A note on what is left out of the overlaps, if anything."""
+    said = [f"{str(row['cell']).split()[-1]} ({row['nodes compared']} compared)" for row in compared]
+    fewer = [one for one, row in zip(said, compared, strict=True) if row["nodes compared"] != " and ".join(KINDS)]
+    why = (
+        "Without or with the patch, a circuit holds all nodes of a kind, or none, so that the overlap follows from the sizes "
+        "alone. Such a kind is left out: "
+    )
+    return [why + ", ".join(fewer) + "."] if fewer else []
 
 
 def _rediscovered(run: Run, survey: Survey, image: Panel, cell: Cell, discovery: Options) -> Panel:
@@ -94,8 +105,8 @@ def bars(compared: Sequence[Row]) -> list[Bars]:
     return [
         Bars(
             title="Overlap with the text circuit, with and without the patch",
-            caption="nIoU per segment of the text circuit and the image circuit, mean of heads and neurons: 0 for random "
-            "circuits of the same sizes, 1 for identical ones.",
+            caption="nIoU per segment of the text circuit and the image circuit, mean of heads and neurons where both are "
+            "defined: 0 for random circuits of the same sizes, 1 for identical ones.",
             x_title="segment",
             y_title="nIoU",
             categories=list(SEGMENTS),

@@ -49,18 +49,17 @@ class Interchange:
         return self._estimate(float(self.values(case).mean()), resampled, self._reason)
 
     def normalised(self, swapped: str, random: str) -> Estimate:
-        """(F_swap − F_random)/(F_own − F_random); nan with the reason if the denominator's interval contains 0."""
+        """(F_swap − F_random)/(F_own − F_random); nan with the reason if the denominator's interval is not above 0."""
         cases = (OWN, swapped, random)
         value = interchanged(*([f.mean() for f in self._faithfulness(case)] for case in cases))
         own, swap, chance = (self._resampled(case) for case in cases)
         return self._estimate(float(value), interchanged(own, swap, chance), self._reason or self._alike(random))
 
     def _alike(self, random: str) -> str:
-        """Why random nodes cannot be told from the panel's own, if so."""
+        """Why the panel's own nodes are not surely better than random ones, if so."""
         below = np.mean(self._resampled(OWN), axis=0) - np.mean(self._resampled(random), axis=0)
         low, high = self._quantiles(below)
-        said = f"the interval of F_own − F_random, [{low:.3g}, {high:.3g}], contains 0"
-        return said if low <= 0 <= high else ""
+        return "" if low > 0 else f"the interval of F_own − F_random, [{low:.3g}, {high:.3g}], is not above 0"
 
     @cached_property
     def _reason(self) -> str:

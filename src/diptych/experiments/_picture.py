@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from diptych.models.encode import Prompt
 from diptych.models.parts import drawn_grid
 from diptych.models.vlm import VLM
-from diptych.result import PNG, PictureMap
+from diptych.result import PNG, Number, PictureMap
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -40,7 +40,7 @@ def map_over(vlm: VLM, prompt: Prompt) -> dict[str, Any]:
     return {"picture": data_uri(image), "rows": rows, "columns": columns}
 
 
-def picture_map(label: str, drawn: dict[str, Any], values: Sequence[float], words: Sequence[str] = ()) -> PictureMap:
+def picture_map(label: str, drawn: dict[str, Any], values: Sequence[Number], words: Sequence[str] = ()) -> PictureMap:
     """A map of one value, and one word if there are any, per position of the picture, row by row."""
     starts = range(0, drawn["rows"] * drawn["columns"], drawn["columns"])
     cut = [values[start : start + drawn["columns"]] for start in starts]

@@ -7,7 +7,7 @@ import numpy as np
 from torch import Tensor
 
 from diptych.experiments._guided import PARTS, guided
-from diptych.experiments._guided_overlap import bars, compare
+from diptych.experiments._guided_overlap import bars, compare, decided
 from diptych.experiments._halving import Along, Halving
 from diptych.experiments._judged import LEVEL, NONE_HELD, Judged, paragraph, summary
 from diptych.experiments._measured import helpful_first
@@ -82,7 +82,7 @@ def guided_back_patching(
             "data positions.",
             "What a set of nodes writes: the change of each layer's output if they are set to zero and all others are held.",
             *_fewer(found),
-            *([] if compared else [NO_TEXT]),
+            *(decided(compared) if compared else [NO_TEXT]),
         ],
     )
 

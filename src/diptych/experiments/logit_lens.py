@@ -121,7 +121,7 @@ def _words(vlm: VLM, item: Item) -> set[int]:
 def show(vlm: VLM, pair: Pair) -> dict[str, Tensor]:
     """The likeliest token at each image position and the probability of the data's words there, at three depths, as JSON.
 
-    Where positions have no place in the picture: the reason.
+    No probability where the counterfactual has all these words. Where positions have no place in the picture: the reason.
     """
     recorded = Recorded.of(vlm, pair.item, "image")
     try:
@@ -137,7 +137,8 @@ def show(vlm: VLM, pair: Pair) -> dict[str, Tensor]:
     ):
         probability = logits[0].softmax(-1)
         likeliest = [tokenizer_of(vlm).decode([token]).strip() for token in probability.argmax(-1).tolist()]
-        maps.append({"layer": layer, "values": probability[:, words].sum(-1).tolist(), "words": likeliest})
+        tint = probability[:, words].sum(-1).tolist() if words else [None] * len(places)
+        maps.append({"layer": layer, "values": tint, "words": likeliest})
     return {"map": to_tensor(drawn | {"maps": maps, "answer": pair.item.answer})}
 
 
@@ -152,6 +153,6 @@ def _maps(drawn: Sequence[dict[str, Any]]) -> list[PictureMaps]:
         return []
     caption = (
         "Image tokens of the first test items, drawn where they lie in the picture: the likeliest token under the lens, and "
-        "as tint the probability of the words of the text panel that the counterfactual's has not."
+        "as tint the probability of the words of the text panel that the counterfactual's has not (none if it has them all)."
     )
     return [PictureMaps("The picture under the lens", caption, "probability of the data's words", maps)]

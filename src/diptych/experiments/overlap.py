@@ -1,6 +1,5 @@
 """Overlap: do the text and the image circuit use the same nodes? Against random circuits and against split halves."""
 
-import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -13,7 +12,8 @@ from diptych.experiments._comparison import BOTH, Comparison
 from diptych.experiments._panels import Panel, conditions, panels
 from diptych.experiments._parameters import Count, MetricName, Options, Positions, Seed, Share
 from diptych.experiments._survey import Survey
-from diptych.experiments._text import fixed, interval
+from diptych.experiments._text import fixed, interval, known
+from diptych.grid import KINDS
 from diptych.paper_compat import PaperCompat
 from diptych.result import Bars, Curves, Row, Series, numbers
 from diptych.run import Finding, Run
@@ -55,6 +55,7 @@ def overlap(
         conditions=survey.conditions
         | conditions((text, image))
         | {"split": "discover (circuits), select (sizes)", "null": f"{draws} matched random circuits"}
+        | {"metric": metric, "threshold": threshold}
         | {"positions": positions, "niou": niou, "baseline": baseline, "seed": seed}
         | {"interval": f"95% Student, {resamples} random weights of {comparison.folds} folds of clusters"},
         figures=[_bars(rows), *_profiles(deep)],
@@ -62,7 +63,8 @@ def overlap(
             "Data: positions are dropped, a head or neuron counts if it is in the circuit at any data position. "
             "Query and generation: positions are matched. The last rows are the other way round.",
             "Split halves: circuits of the same size found on halves of one panel's contrasts that share no prompt; "
-            "two panels cannot be expected to agree better than that.",
+            "two panels cannot be expected to agree better than that. The halves of one panel are of one size: 'of ceiling' "
+            "is below 1 for circuits of different sizes even if one holds the other, 'share of the possible' is not.",
             "Circuits of different sizes cannot reach an nIoU of 1: the highest possible is reached where the larger one "
             "holds all of the smaller, and the share of the possible is then 1, however low the nIoU.",
             "The interval is for circuits found on as many prompts as here. Circuits found on more prompts are less noisy, "
@@ -84,12 +86,8 @@ def _measured(rows: Sequence[Row], kind: str) -> list[Row]:
 
 def _undefined(rows: Sequence[Row]) -> list[str]:
     """A note on what has no overlap above chance, if anything."""
-    names = [
-        f"{row['segment']} {row['kind']} (positions {row['positions']})"
-        for row in rows
-        if math.isnan(numbers([row], "nIoU")[0] or 0)
-    ]
-    said = "A circuit holds all nodes of, or neither holds any of: "
+    names = [f"{row['segment']} {row['kind']} (positions {row['positions']})" for row in rows if not known(row["nIoU"])]
+    said = "A circuit holds all nodes of, or none of: "
     why = ". Their overlap follows from the sizes alone, so their nIoU is undefined and left out of the means."
     return [said + ", ".join(names) + why] if names else []
 
@@ -105,7 +103,7 @@ def _departures(compat: PaperCompat) -> list[str]:
 
 
 def _summary(task: str, rows: Sequence[Row], both: Sequence[Panel]) -> str:
-    said = ", ".join(f"{row['segment']} {_told(row)}" for row in _measured(rows, BOTH))
+    said = ", ".join(f"{row['segment']} {_told(row)}{_of(row, rows)}" for row in _measured(rows, BOTH))
     sizes = " and ".join(f"{panel.size:.1%} ({panel.modality})" for panel in both)
     return f"Circuits of {task} of {sizes} of the nodes share, above chance (nIoU, mean of heads and neurons): {said}."
 
@@ -113,6 +111,17 @@ def _summary(task: str, rows: Sequence[Row], both: Sequence[Panel]) -> str:
 def _told(row: Row) -> str:
     """nIoU with its interval and the most that circuits of these sizes could have."""
     return f"{fixed(row['nIoU'])} {interval(row)} of at most {fixed(row['highest possible nIoU'])}"
+
+
+def _of(row: Row, rows: Sequence[Row]) -> str:
+    """Which kind of nodes a segment's number is of, where that is not both."""
+    alone = [
+        kind
+        for kind in KINDS
+        for one in _measured(rows, kind)
+        if one["segment"] == row["segment"] and known(one["nIoU"])
+    ]
+    return f" ({alone[0]} alone)" if len(alone) == 1 else ""
 
 
 def _bars(rows: Sequence[Row]) -> Bars:

@@ -95,9 +95,10 @@ def _overlap(result: Result) -> list[KeyFigure]:
     """nIoU of each segment, over both kinds of nodes; where one segment is compared in several ways, the first."""
     rows: dict[Any, Row] = {}
     for row in result.rows:
-        if row.get("kind") == "both" and known(row.get("nIoU")):
+        if row.get("kind") == "both":
             rows.setdefault(row.get("segment"), row)
-    return [_figure(f"nIoU, {segment}", row, "nIoU", text) for segment, row in rows.items()]
+    told = {segment: row for segment, row in rows.items() if known(row.get("nIoU"))}
+    return [_figure(f"nIoU, {segment}", row, "nIoU", text) for segment, row in told.items()]
 
 
 def _back_patching(result: Result) -> list[KeyFigure]:
