@@ -214,6 +214,20 @@ def test_states_without_the_data_do_not_depend_on_it_and_those_with_it_do(family
     assert float((seen[0] - seen[1])[-1].abs().max()) > 1e-2 and float(without[0].abs().max()) > 0.1
 
 
+@torch.no_grad()
+def test_states_without_the_data_do_not_learn_of_it_from_positions_before_it_that_look_ahead() -> None:
+    vlm = load("random:paligemma", verify=False)
+    some = batch(vlm, "text", 1)
+    calls, after = (vlm.capture(some.clean), vlm.capture(some.counterfactual)), some.layout.query.start
+    with vlm.knockout(slice(after, some.layout.length), some.layout.data, range(len(vlm.layers))):
+        read_before = [vlm.run(call) for call in calls]
+
+    without = [torch.stack(streams_without(vlm, call, some.layout))[:, :, after:] for call in calls]
+
+    torch.testing.assert_close(*without, atol=1e-5, rtol=0)
+    assert float((read_before[0] - read_before[1]).abs().max()) > 1e-2
+
+
 def test_the_lens_ends_with_the_model_s_own_answer(results: dict[str, Result]) -> None:
     for panel in ("text", "image"):
         rows = of(results["identify"].rows, panel=panel)

@@ -75,8 +75,8 @@ def identified(noise: bool, seed: int) -> float:
     told_, fitted = ({f"states, {place}": some for place in PLACES} for some in (states[1], states[0]))
     probes = probe_layers(fitted, told_, seen, new)
     right, names = probes["probe, data"], [item.cluster for item in new]
-    null = max_statistic_null(right - probes["commonest"], names, seed=0)
-    return if_sure(depth(right, names, half_risen(float(probes["commonest"].mean())), seed=0), null).value
+    gains = right - probes["commonest"]
+    return if_sure(depth(gains, names, half_risen, seed=0), max_statistic_null(gains, names, seed=0)).value
 
 
 def never(source: str) -> VLM:

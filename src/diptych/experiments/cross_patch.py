@@ -4,7 +4,6 @@ import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -43,10 +42,10 @@ def cross_patch(run: Run, *, panels: Panels = MODALITIES, seed: Seed = 0) -> Fin
         selection = survey.pairs(modality, "test", seed=seed)
         work = Halving(partial(swap_states, modality=modality, answers=survey.answers), Along(-1))
         values, clusters = mapped(run, selection, work, modality)
-        both = np.concatenate([values["donor"], values["own"]])
+        above = values["donor"] - values["own"]
         found = {
-            f"critical layer, {modality}": depth(both, clusters, crossing, seed=seed),
-            f"first layer, {modality}": depth(both, clusters, onset, seed=seed),
+            f"critical layer, {modality}": depth(above, clusters, crossing, seed=seed),
+            f"first layer, {modality}": depth(above, clusters, onset, seed=seed),
         }
         shares = {name: bounded_estimates(share, clusters, seed) for name, share in values.items()}
         rows += _rows(modality, shares)

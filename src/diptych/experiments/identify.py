@@ -77,8 +77,8 @@ def identify(run: Run, *, panels: Panels = MODALITIES, seed: Seed = 0) -> Findin
         values = {name: value[:, kept] for name, value in (probes | {n: told[n] for n in told if "lens" in n}).items()}
         shown = {name: bounded_estimates(value, names, seed) for name, value in values.items()}
         for place in PLACES:
-            found = depth(values[f"probe, {place}"], names, half_risen(chance), seed=seed)
-            null = max_statistic_null(values[f"probe, {place}"] - commonest, names, seed=seed)
+            gains = values[f"probe, {place}"] - commonest
+            found, null = depth(gains, names, half_risen, seed=seed), max_statistic_null(gains, names, seed=seed)
             depths[f"identified layer, {place}, {modality}"] = if_sure(found, null)
             conditions[f"p of the best layer, {place}, {modality}"] = null.p
         rows += _rows(modality, shown, chance)

@@ -29,7 +29,7 @@ PLACES = ("query", "generation")
 def visual_integration(run: Run, *, panels: Panels = MODALITIES, seed: Seed = 0) -> Finding:
     """How far states behind the data are from what they would be without it, and with another item's, by layer.
 
-    *Without*: the same prompt, in which nothing behind the data attends to it at any layer, so positions and words are
+    *Without*: the same prompt, in which no other position attends to the data at any layer, so positions and words are
     the same and the states hold nothing of the data (which a prompt of text alone, shorter, or an averaged picture
     would not keep apart). *Another*: the counterfactual's data. Distance: |a − b| / |without|, the mean over the
     segment's positions. Prompts: those of *test* that are answered correctly. The *integration layer*: the first at
@@ -44,7 +44,7 @@ def visual_integration(run: Run, *, panels: Panels = MODALITIES, seed: Seed = 0)
         selection = survey.contrasts(modality, "test", seed=seed, positions="span")
         work = Halving(partial(compare_states, modality=modality), Along(-1))
         values, clusters = mapped(run, selection, work, modality)
-        found = depth(values["generation, another"], clusters, half_risen(0.0), seed=seed)
+        found = depth(values["generation, another"], clusters, half_risen, seed=seed)
         depths[f"integration layer, {modality}"] = found
         distances = {name: estimates(distance, clusters, seed) for name, distance in values.items()}
         rows += _rows(modality, distances)
@@ -56,7 +56,7 @@ def visual_integration(run: Run, *, panels: Panels = MODALITIES, seed: Seed = 0)
         conditions=conditions | conditions_of(depths),
         figures=figures,
         notes=[
-            "Without: attention from all that follows the data to it is cut in all layers; positions and words stay the "
+            "Without: attention to the data from all other positions is cut in all layers; positions and words stay the "
             "same. Distances are relative to the length of the state without the data, so they can exceed 1.",
             *unknown(depths),
         ],
@@ -91,9 +91,9 @@ def streams_of(vlm: VLM, call: DecoderCall) -> list[Tensor]:
 
 
 def streams_without(vlm: VLM, call: DecoderCall, layout: Layout) -> list[Tensor]:
-    """The same in a run in which nothing behind the data attends to it."""
-    after = slice(layout.query.start, layout.length)
-    with vlm.knockout(after, layout.data, range(len(vlm.layers))):
+    """The same in a run in which no other position attends to the data: where attention looks ahead, those before it do."""
+    every, rest = range(len(vlm.layers)), (layout.prefix, slice(layout.query.start, layout.length))
+    with vlm.knockout(rest[0], layout.data, every), vlm.knockout(rest[1], layout.data, every):
         return streams_of(vlm, call)
 
 
