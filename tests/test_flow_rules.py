@@ -114,7 +114,7 @@ def test_pictures_alone_are_frozen_and_the_advice_for_the_others_works(tmp_path:
 def test_a_critical_layer_below_1_leaves_layer_0_only() -> None:
     early, late = (Estimate(v, v, v, 30, "30 clusters", "", 2000, 0) for v in (0.4, 3.0))
 
-    both = crossed("counting", {"critical layer, text": early, "critical layer, image": late})
+    both = crossed("counting", {"critical layer, text": early, "critical layer, image": late}, {})
 
     assert "0.4 [0.4, 0.4] (n = 30) from text (the donor's answer wins at layer 0 only)" in both
     assert "3.0 [3.0, 3.0] (n = 30) from image (the donor's answer wins before it)" in both

@@ -5,7 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from diptych.turns import crossing, depth, fallen, half_risen, onset
+from diptych.experiments._layers import lag_said, lags
+from diptych.experiments._text import fixed
+from diptych.turns import crossing, depth, fallen, half_risen, lag, onset
 
 
 def curve(*values: float) -> np.ndarray:
@@ -89,3 +91,51 @@ def test_a_layer_is_told_of_ten_clusters_and_not_of_nine() -> None:
 
     assert found.value == 0 and math.isnan(few.value) and math.isnan(few.low)
     assert few.n == 9 and few.reason == "9 clusters, at least 10 expected"
+
+
+def panel(layers: list[float], each: int = 1, start: int = 0) -> tuple[np.ndarray, list[str]]:
+    """Prompts that turn at these layers of five, `each` of a cluster."""
+    curves = np.array([[float(layer <= turns) for layer in range(5)] for turns in layers]).T
+    return curves, [str(start + n // each) for n in range(len(layers))]
+
+
+def test_a_lag_is_by_how_much_later_one_panel_turns_than_the_other() -> None:
+    image, text = panel([3] * 12), panel([1] * 24, each=2)
+
+    found, back = lag(image, text, fallen(0.5), seed=0), lag(text, image, fallen(0.5), seed=0)
+
+    assert (found.value, found.low, found.high) == (2, 2, 2) and (back.value, back.high) == (-2, -2)
+    assert found.value == depth(*image, fallen(0.5), seed=0).value - depth(*text, fallen(0.5), seed=0).value
+
+
+def test_the_interval_of_a_lag_is_of_clusters_resampled_in_both_panels_together() -> None:
+    mixed = [0] * 12 + [
+        3
+    ] * 12  # which half the mean follows is chance, alike in both panels if they are resampled together
+
+    same, apart = (lag(panel(mixed), panel(mixed, start=start), fallen(0.4), seed=0) for start in (0, 100))
+
+    assert (same.low, same.value, same.high) == (0, 0, 0) and (same.n, apart.n) == (24, 48)
+    assert apart.low == -3 and apart.high == 3
+
+
+def test_a_lag_is_undefined_where_either_layer_is_and_there_is_none_of_one_panel() -> None:
+    panels, turn = {"image": panel([2] * 12), "text": panel([2] * 9)}, fallen(0.5)
+    depths = {f"reading layer, {name}": depth(*one, turn, seed=0) for name, one in panels.items()}
+
+    found = lags("reading layer", panels, depths, turn, 0)
+
+    assert found["reading layer, image minus text"].reason == "9 clusters, at least 10 expected"
+    assert math.isnan(found["reading layer, image minus text"].value) and lag_said(found) == ""
+    assert lags("reading layer", {"image": panels["image"]}, depths, turn, 0) == {}
+
+
+@pytest.mark.parametrize(
+    ("turns", "verdict"), [((3, 1), "the image is late"), ((1, 3), "the text is late"), ((2, 2), "neither is surely")]
+)
+def test_a_delay_or_its_absence_is_said_with_its_interval(turns: tuple[int, int], verdict: str) -> None:
+    image, text = (panel([at] * 12) for at in turns)
+
+    words = lag_said({"reading layer, image minus text": lag(image, text, fallen(0.5), seed=0)})
+
+    assert verdict in words and f"[{fixed(turns[0] - turns[1], 1, sign='+')}, " in words

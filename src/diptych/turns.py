@@ -39,6 +39,33 @@ def depth(curves: Float[np.ndarray, "layer n"], clusters: Sequence[str], turn: T
     return enough(found, clusters)
 
 
+Panel = tuple[Float[np.ndarray, "layer n"], Sequence[str]]
+"""The curves of a panel's prompts, and the cluster of each."""
+
+
+def lag(late: Panel, early: Panel, turn: Turn, *, seed: int) -> Estimate:
+    """How many layers later the mean curve of one panel turns than that of another.
+
+    Clusters are resampled in both panels together, since they hold prompts of the same entities.
+    """
+    names = sorted({*late[1], *early[1]})
+
+    def apart(*columns: "np.ndarray[Any, Any]") -> float:
+        totals = np.split(np.stack(columns).sum(1), 2)
+        first, second = (np.clip(turn(total[:-1] / total[-1]), 0, len(total) - 2) for total in totals)
+        return float(first - second)
+
+    found = cluster_bootstrap(np.concatenate([_sums(late, names), _sums(early, names)]), names, apart, seed=seed)
+    return found if math.isfinite(found.low) else undefined(found, found.reason)
+
+
+def _sums(panel: Panel, names: Sequence[str]) -> Float[np.ndarray, "layer_and_count cluster"]:
+    """The sum of the curves of each cluster's prompts, and in the last row how many they are."""
+    curves, clusters = panel
+    member = np.array([[name == cluster for name in names] for cluster in clusters], float)  # [n, cluster]
+    return np.vstack([curves, np.ones(len(clusters))]) @ member
+
+
 def enough(found: Estimate, clusters: Sequence[str]) -> Estimate:
     """The same, undefined if it is of fewer than `FEWEST` clusters."""
     several = len(set(clusters))

@@ -11,7 +11,17 @@ from torch import Tensor
 from diptych.cuts import Cut, LayerSets, cut_off, default_window, layer_sets
 from diptych.errors import InputError
 from diptych.experiments._halving import Along, Halving
-from diptych.experiments._layers import Array, columns, conditions_of, line, mapped, said, unknown
+from diptych.experiments._layers import (
+    Array,
+    columns,
+    conditions_of,
+    lag_said,
+    lags,
+    line,
+    mapped,
+    said,
+    unknown,
+)
 from diptych.experiments._parameters import Count, CutNames, Kinds, Panels, Seed
 from diptych.experiments._survey import Survey
 from diptych.items import MODALITIES, Contrast, Modality
@@ -21,14 +31,14 @@ from diptych.models.vlm import VLM
 from diptych.result import Curves, Row
 from diptych.run import Finding, Run
 from diptych.statistics import INTERVAL, Estimate, bounded_mean, cluster_bootstrap, ratio_of_means
-from diptych.turns import depth, fallen
+from diptych.turns import Panel, Turn, depth, fallen
 
 VERSION = 3
 USES = ("accuracy",)
 WHOLE = "data:query+generation"
 """The cut whose suffixes tell by which layer the data has been read."""
-READ: Mapping[str, float] = {"first reading layer": 0.1, "reading layer": 0.5}
-"""Layer → the share of what the answer needs of the data that has been read by the end of it."""
+READ: Mapping[str, Turn] = {"first reading layer": fallen(0.1), "reading layer": fallen(0.5)}
+"""Layer → its turn: a share of what the answer needs of the data has been read by the end of it."""
 CHANGE = "relative change of the answer's probability"
 CAPTIONS: Mapping[LayerSets, str] = {
     "sliding": "the window of {window} layers around x",
@@ -62,7 +72,7 @@ def knockout(
     survey = Survey.of(run)
     conditions = survey.conditions | {"seed": seed, "split": "test", "interval": INTERVAL}
     rows: list[Row] = []
-    depths: dict[str, Estimate] = {}
+    read: dict[str, Panel] = {}
     for modality in panels:
         selection = survey.contrasts(modality, "test", seed=seed, positions="span")
         work = partial(
@@ -73,16 +83,18 @@ def knockout(
             for kind in layers:
                 rows += _rows(values, clusters, modality, cut, kind, seed)
             if name == WHOLE and "suffix" in layers:
-                depths |= _reading(values, clusters, modality, cut, seed)
+                read[modality] = _lost(values, cut), clusters
         conditions |= {f"{key} {modality}": value for key, value in selection.conditions().items()}
         size = values[_name(named[0], layers[0], "probability")].shape[0]
         conditions |= {"layers": size, "window": window or default_window(size)}
+    depths = {f"{name}, {m}": depth(*read[m], turn, seed=seed) for name, turn in READ.items() for m in read}
+    later = lags("reading layer", read, depths, READ["reading layer"], seed)
     return Finding(
-        summary=_summary(run.task.name, rows, depths),
+        summary=_summary(run.task.name, rows, depths, later),
         rows=rows,
-        conditions=conditions | conditions_of(depths) | {"heads": ", ".join(heads) or "all"},
+        conditions=conditions | conditions_of(depths | later) | {"heads": ", ".join(heads) or "all"},
         figures=[_curves(rows, cut, kind, int(conditions["window"])) for cut in named for kind in layers],
-        notes=_notes(int(conditions["layers"]), int(conditions["window"]), window, depths),
+        notes=_notes(int(conditions["layers"]), int(conditions["window"]), window, depths | later),
     )
 
 
@@ -155,16 +167,13 @@ def _rows(
     ]
 
 
-def _reading(
-    values: Mapping[str, Array], clusters: Sequence[str], modality: Modality, cut: Cut, seed: int
-) -> dict[str, Estimate]:
-    """Where the loss of each suffix has fallen by a share of the whole loss; the empty suffix costs nothing."""
+def _lost(values: Mapping[str, Array], cut: Cut) -> Array:
+    """By how much cutting each suffix lowers the probability [layer, n]; the empty suffix costs nothing."""
     lost = values["plain probability"] - values[_name(cut, "suffix", "probability")]
-    curves = np.concatenate([lost, np.zeros_like(lost[:1])])
-    return {f"{name}, {modality}": depth(curves, clusters, fallen(share), seed=seed) for name, share in READ.items()}
+    return np.concatenate([lost, np.zeros_like(lost[:1])])
 
 
-def _summary(task: str, rows: Sequence[Row], depths: Mapping[str, Estimate]) -> str:
+def _summary(task: str, rows: Sequence[Row], depths: Mapping[str, Estimate], later: Mapping[str, Estimate]) -> str:
     told = [
         f"{words} by the end of {_by_panel(depths, name)}"
         for name, words in (
@@ -173,7 +182,7 @@ def _summary(task: str, rows: Sequence[Row], depths: Mapping[str, Estimate]) -> 
         )
     ]
     if depths:
-        return f"On {task}, {', '.join(told)}."
+        return f"On {task}, {', '.join(told)}{lag_said(later)}."
     worst = min(rows, key=lambda row: float(str(row["change"])))
     return (
         f"On {task}, the costliest cut is {worst['cut']} from {worst['panel']} ({worst['layers']}, layer {worst['layer']}): "

@@ -7,7 +7,18 @@ import torch
 from torch import Tensor
 
 from diptych.experiments._halving import Along, Halving
-from diptych.experiments._layers import columns, conditions_of, estimates, line, mapped, marked, said, unknown
+from diptych.experiments._layers import (
+    columns,
+    conditions_of,
+    estimates,
+    lag_said,
+    lags,
+    line,
+    mapped,
+    marked,
+    said,
+    unknown,
+)
 from diptych.experiments._parameters import Panels, Seed
 from diptych.experiments._survey import Survey
 from diptych.items import MODALITIES, Contrast, Modality
@@ -19,7 +30,7 @@ from diptych.models.vlm import VLM
 from diptych.result import Curves, Row
 from diptych.run import Finding, Run
 from diptych.statistics import INTERVAL, Estimate
-from diptych.turns import depth, half_risen
+from diptych.turns import Panel, depth, half_risen
 
 VERSION = 3
 USES = ("accuracy",)
@@ -39,26 +50,29 @@ def visual_integration(run: Run, *, panels: Panels = MODALITIES, seed: Seed = 0)
     conditions = survey.conditions | {"seed": seed, "split": "test", "interval": INTERVAL}
     rows: list[Row] = []
     depths: dict[str, Estimate] = {}
+    read: dict[str, Panel] = {}
     figures = []
     for modality in panels:
         selection = survey.contrasts(modality, "test", seed=seed, positions="span")
         work = Halving(partial(compare_states, modality=modality), Along(-1))
         values, clusters = mapped(run, selection, work, modality)
-        found = depth(values["generation, another"], clusters, half_risen, seed=seed)
+        read[modality] = values["generation, another"], clusters
+        found = depth(*read[modality], half_risen, seed=seed)
         depths[f"integration layer, {modality}"] = found
         distances = {name: estimates(distance, clusters, seed) for name, distance in values.items()}
         rows += _rows(modality, distances)
         figures.append(_curves(modality, distances, found))
         conditions |= {f"{key} {modality}": value for key, value in selection.conditions().items()}
+    later = lags("integration layer", read, depths, half_risen, seed)
     return Finding(
-        summary=_summary(run.task.name, depths),
+        summary=_summary(run.task.name, depths, later),
         rows=rows,
-        conditions=conditions | conditions_of(depths),
+        conditions=conditions | conditions_of(depths | later),
         figures=figures,
         notes=[
             "Without: attention to the data from all other positions is cut in all layers; positions and words stay the "
             "same. Distances are relative to the length of the state without the data, so they can exceed 1.",
-            *unknown(depths),
+            *unknown(depths | later),
         ],
     )
 
@@ -107,9 +121,12 @@ def _rows(modality: Modality, distances: Mapping[str, Sequence[Estimate]]) -> li
     ]
 
 
-def _summary(task: str, depths: Mapping[str, Estimate]) -> str:
+def _summary(task: str, depths: Mapping[str, Estimate], later: Mapping[str, Estimate]) -> str:
     told = " and ".join(f"{said(found)} from {name.split(', ')[1]}" for name, found in depths.items())
-    return f"On {task}, the last position is half as far as it gets from its state with another item's data at layer {told}."
+    return (
+        f"On {task}, the last position is half as far as it gets from its state with another item's data at layer "
+        f"{told}{lag_said(later)}."
+    )
 
 
 def _curves(modality: Modality, distances: Mapping[str, Sequence[Estimate]], found: Estimate) -> Curves:
