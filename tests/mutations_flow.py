@@ -6,6 +6,7 @@ KNOCKOUT = "src/diptych/models/knockout.py"
 STREAMS = "src/diptych/models/streams.py"
 CROSS = "src/diptych/crosspatch.py"
 FREEZING = "src/diptych/freezing.py"
+LAYERS = "src/diptych/experiments/_layers.py"
 CUTS = "src/diptych/cuts.py"
 TURNS = "src/diptych/turns.py"
 PROBE = "src/diptych/probe.py"
@@ -15,6 +16,7 @@ LAWS = "tests/test_knockout_laws.py::"
 CROSSED = "tests/test_crosspatch.py::"
 FROZEN = "tests/test_freezing.py::"
 FOUND = "tests/test_flow_experiments.py::"
+TURNED = "tests/test_turns.py::"
 RULES = "tests/test_flow_rules.py::"
 
 FLOW_MUTATIONS: tuple[Mutation, ...] = (
@@ -110,13 +112,13 @@ FLOW_MUTATIONS: tuple[Mutation, ...] = (
         TURNS,
         "last = int(top[-1])",
         "last = int(top[0])",
-        "tests/test_turns.py::test_of_several_crossings_the_last_one_down_counts_and_the_first_layer_on_top_is_the_onset",
+        TURNED + "test_of_several_crossings_the_last_one_down_counts_and_the_first_layer_above_is_the_onset",
     ),
     (
         TURNS,
-        "curve >= (floor + peak) / 2",
         "curve >= peak / 2",
-        "tests/test_turns.py::test_half_of_a_rise_is_counted_from_the_floor_to_the_peak",
+        "curve >= peak / 3",
+        TURNED + "test_half_of_a_rise_is_counted_from_0_to_the_peak",
     ),
     (
         PROBE,
@@ -140,12 +142,12 @@ FLOW_MUTATIONS: tuple[Mutation, ...] = (
         FREEZE,
         "held = freezing.freeze(vlm, call, prompts[0].layout.data,",
         "held = freezing.freeze(vlm, call, prompts[0].layout.query,",
-        FOUND + "test_a_planted_delay_is_found_at_its_layer_with_an_interval_that_holds_it[freeze]",
+        FOUND + "test_a_planted_delay_is_found_at_its_layer_with_an_interval_that_holds_it[freeze-organism/qwen2vl]",
     ),
     (
         INTEGRATION,
-        "with vlm.knockout(after, layout.data, range(len(vlm.layers))):",
-        "with vlm.knockout(after, layout.prefix, range(len(vlm.layers))):",
+        "vlm.knockout(rest[1], layout.data, every):",
+        "vlm.knockout(rest[1], layout.prefix, every):",
         FOUND + "test_states_without_the_data_do_not_depend_on_it_and_those_with_it_do[qwen2_vl-sdpa]",
     ),
     # what is told, and what is not
@@ -153,13 +155,79 @@ FLOW_MUTATIONS: tuple[Mutation, ...] = (
         TURNS,
         "np.flatnonzero(above > 0)\n    if",
         "np.flatnonzero(above >= 0)\n    if",
-        "tests/test_turns.py::test_a_tie_is_not_on_top",
+        TURNED + "test_0_is_not_above",
+    ),
+    (
+        TURNS,
+        "elif not math.isfinite(found.low):",
+        "elif False:",
+        TURNED + "test_a_layer_that_cannot_be_known_is_no_number_and_says_why",
+    ),
+    (
+        TURNS,
+        "if not math.isfinite(turn(np.asarray(curves).mean(1))):",
+        "if False:",
+        TURNED + "test_a_layer_that_cannot_be_known_is_no_number_and_says_why",
+    ),
+    (
+        TURNS,
+        "return float(np.clip(turn(np.stack(columns).mean(1)), 0, last))",
+        "return turn(np.stack(columns).mean(1))",
+        TURNED + "test_an_interval_holds_the_first_layer_if_many_resampled_curves_turn_before_it",
+    ),
+    (
+        TURNS,
+        "(1 - share) * curve[0]",
+        "share * curve[0]",
+        TURNED + "test_a_fall_by_a_share_is_told_by_the_last_layer_before_it",
+    ),
+    (
+        TURNS,
+        "return float(first - second)",
+        "return float(second - first)",
+        TURNED + "test_a_lag_is_by_how_much_later_one_panel_turns_than_the_other",
+    ),
+    (
+        TURNS,
+        "[_sums(late, names), _sums(early, names)]",
+        "[_sums(late, names), _sums(early, names)[:, ::-1]]",
+        TURNED + "test_the_interval_of_a_lag_is_of_clusters_resampled_in_both_panels_together",
+    ),
+    (
+        LAYERS,
+        "undefined(found, reasons[0]) if reasons else found",
+        "found",
+        TURNED + "test_a_lag_is_undefined_where_either_layer_is_and_there_is_none_of_one_panel",
+    ),
+    (
+        LAYERS,
+        "int(one.low > 0) - int(one.high < 0)",
+        "int(one.value > 0) - int(one.low > 0)",
+        TURNED + "test_a_delay_or_its_absence_is_said_with_its_interval",
+    ),
+    (
+        INTEGRATION,
+        "with vlm.knockout(rest[0], layout.data, every), vlm.",
+        "with vlm.",
+        FOUND + "test_states_without_the_data_do_not_learn_of_it_from_positions_before_it_that_look_ahead",
+    ),
+    (
+        KNOCKOUT,
+        "if _meet(rows, columns):",
+        "if False:",
+        LAWS + "test_a_position_that_would_be_left_with_nothing_is_refused_and_one_with_something_is_not[llava-eager]",
+    ),
+    (
+        KNOCKOUT,
+        "mask > torch.finfo(mask.dtype).min / 2",
+        "mask > -torch.inf",
+        LAWS + "test_a_position_that_would_be_left_with_nothing_is_refused_and_one_with_something_is_not[gemma3-eager]",
     ),
     (
         TURNS,
         "if several >= FEWEST else",
         "if several >= 2 else",
-        "tests/test_turns.py::test_a_layer_is_told_of_ten_clusters_and_not_of_nine",
+        TURNED + "test_a_layer_is_told_of_ten_clusters_and_not_of_nine",
     ),
     (
         "src/diptych/experiments/_earliness.py",

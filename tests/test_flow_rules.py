@@ -75,8 +75,8 @@ def identified(noise: bool, seed: int) -> float:
     told_, fitted = ({f"states, {place}": some for place in PLACES} for some in (states[1], states[0]))
     probes = probe_layers(fitted, told_, seen, new)
     right, names = probes["probe, data"], [item.cluster for item in new]
-    null = max_statistic_null(right - probes["commonest"], names, seed=0)
-    return if_sure(depth(right, names, half_risen(float(probes["commonest"].mean())), seed=0), null).value
+    gains = right - probes["commonest"]
+    return if_sure(depth(gains, names, half_risen, seed=0), max_statistic_null(gains, names, seed=0)).value
 
 
 def never(source: str) -> VLM:
@@ -114,7 +114,7 @@ def test_pictures_alone_are_frozen_and_the_advice_for_the_others_works(tmp_path:
 def test_a_critical_layer_below_1_leaves_layer_0_only() -> None:
     early, late = (Estimate(v, v, v, 30, "30 clusters", "", 2000, 0) for v in (0.4, 3.0))
 
-    both = crossed("counting", {"critical layer, text": early, "critical layer, image": late})
+    both = crossed("counting", {"critical layer, text": early, "critical layer, image": late}, {})
 
     assert "0.4 [0.4, 0.4] (n = 30) from text (the donor's answer wins at layer 0 only)" in both
     assert "3.0 [3.0, 3.0] (n = 30) from image (the donor's answer wins before it)" in both

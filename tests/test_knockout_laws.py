@@ -118,6 +118,24 @@ def test_new_tokens_are_cut_off_while_they_are_generated_from_the_cache(family: 
     assert (prompt_only[:, 1] - cached[:, 1]).abs().max() > 1e-4  # the second token sees the picture again
 
 
+@every_model
+@torch.no_grad()
+def test_a_position_that_would_be_left_with_nothing_is_refused_and_one_with_something_is_not(
+    family: str, kernel: str
+) -> None:
+    vlm = tiny(family, kernel)
+    some = batch(vlm, "image", 2)
+    call, start, last = vlm.capture(some.clean), slice(0, some.layout.data.stop), some.layout.generation
+
+    with (
+        pytest.raises(InputError, match="position 0 of this call of layer 2 attends to nothing"),
+        vlm.knockout(start, start, [2]),
+    ):
+        vlm.run(call)
+    with vlm.knockout(last, last, [2]):  # it sees what is before it
+        assert vlm.run(call).isfinite().all()
+
+
 def test_a_head_that_is_not_there_is_refused() -> None:
     vlm = tiny("llava")
 

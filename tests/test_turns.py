@@ -5,71 +5,137 @@ import math
 import numpy as np
 import pytest
 
-from diptych.turns import crossing, depth, half_fallen, half_risen, onset
+from diptych.experiments._layers import lag_said, lags
+from diptych.experiments._text import fixed
+from diptych.turns import crossing, depth, fallen, half_risen, lag, onset
 
 
-def both(first: list[float], second: list[float]) -> np.ndarray:
-    return np.array([*first, *second])
+def curve(*values: float) -> np.ndarray:
+    return np.array(values)
 
 
-def test_two_curves_cross_between_layers_by_a_straight_line() -> None:
-    assert crossing(both([1, 0.8, 0.2, 0], [0, 0.2, 0.6, 1])) == pytest.approx(1.6)  # +0.6 at 1, −0.4 at 2
-    assert crossing(both([1, 1, 0], [0, 1, 1])) == 1  # they meet at 1
+def test_a_curve_crosses_0_between_layers_by_a_straight_line() -> None:
+    assert crossing(curve(1, 0.6, -0.4, -1)) == pytest.approx(1.6)
+    assert crossing(curve(1, 0, -1)) == 1  # it meets 0 at 1
 
 
-def test_a_tie_is_not_on_top() -> None:
-    never_again = both([0.5, 0, 0, 0, 0], [0, 0, 0, 0.5, 1])
-
-    assert crossing(never_again) == 1  # +0.5 at 0, none at 1 to 2
+def test_0_is_not_above() -> None:
+    assert crossing(curve(0.5, 0, 0, -0.5, -1)) == 1
 
 
-def test_of_several_crossings_the_last_one_down_counts_and_the_first_layer_on_top_is_the_onset() -> None:
-    curves = both([0, 0, 1, 1, 0], [1, 1, 0, 0, 1])
+def test_of_several_crossings_the_last_one_down_counts_and_the_first_layer_above_is_the_onset() -> None:
+    found = curve(-1, -1, 1, 1, -1)
 
-    assert crossing(curves) == 3.5 and onset(curves) == 2
-
-
-@pytest.mark.parametrize("turn", [crossing, onset])
-def test_curves_of_which_the_first_is_never_on_top_do_not_turn(turn) -> None:  # type: ignore[no-untyped-def]
-    assert math.isnan(turn(both([0, 0, 0], [1, 1, 1]))) and math.isnan(turn(both([0, 0], [0, 0])))
+    assert crossing(found) == 3.5 and onset(found) == 2
 
 
-def test_curves_of_which_the_first_stays_on_top_do_not_cross() -> None:
-    assert math.isnan(crossing(both([1, 1], [0, 0])))
+def test_curves_that_are_never_above_0_cross_before_the_first_layer_and_have_no_onset() -> None:
+    for low in (curve(-1, -1, -1), curve(0, 0)):
+        assert crossing(low) == -math.inf and onset(low) == math.inf
 
 
-def test_half_of_a_rise_is_counted_from_the_floor_to_the_peak() -> None:
-    assert half_risen(0.2)(np.array([0.2, 0.5, 0.7, 1.0, 0.9])) == 2  # (0.2 + 1) / 2 = 0.6
-    assert half_risen(0.2)(np.array([1.0, 1.0])) == 0
-    assert half_risen(0.2)(np.array([0.1, 0.2, 0.1])) == 3  # never reached
+def test_curves_that_stay_above_0_cross_behind_the_last_layer() -> None:
+    assert crossing(curve(1, 1)) == math.inf
 
 
-def test_half_of_a_fall_is_told_by_the_last_layer_before_it() -> None:
-    assert half_fallen(np.array([0.8, 0.8, 0.5, 0.3, 0.0])) == 2
-    assert half_fallen(np.array([0.8, 0.0])) == 0
-    assert half_fallen(np.array([0.8, 0.7])) == 1
-    assert math.isnan(half_fallen(np.array([0.0, 0.0]))) and math.isnan(half_fallen(np.array([-0.1, 0.0])))
+def test_half_of_a_rise_is_counted_from_0_to_the_peak() -> None:
+    assert half_risen(curve(0, 0.3, 0.4, 0.8, 0.7)) == 2
+    assert half_risen(curve(1, 1)) == 0
+    assert half_risen(curve(-0.1, 0, -0.1)) == math.inf  # never reached
+
+
+def test_a_fall_by_a_share_is_told_by_the_last_layer_before_it() -> None:
+    half, tenth = fallen(0.5), fallen(0.1)
+
+    assert half(curve(0.8, 0.8, 0.5, 0.3, 0.0)) == 2 and tenth(curve(0.8, 0.8, 0.5, 0.3, 0.0)) == 1
+    assert half(curve(0.8, 0.0)) == tenth(curve(0.8, 0.0)) == 0
+    assert half(curve(0.8, 0.7)) == math.inf and tenth(curve(0.8, 0.7)) == 0
+    assert math.isnan(half(curve(0, 0))) and math.isnan(half(curve(-0.1, 0)))
 
 
 def test_the_interval_of_a_layer_is_that_of_resampled_mean_curves() -> None:
     early, late = [1.0, 0.0, 0.0, 0.0], [1.0, 1.0, 1.0, 0.0]
     curves, clusters = np.array([early] * 5 + [late] * 5).T, list("abcdefghij")
 
-    found = depth(curves, clusters, half_fallen, seed=0)
-    sure = depth(np.array([late] * 10).T, clusters, half_fallen, seed=0)
+    found = depth(curves, clusters, fallen(0.5), seed=0)
+    sure = depth(np.array([late] * 10).T, clusters, fallen(0.5), seed=0)
 
     assert (found.value, found.low, found.high, found.n) == (2, 0, 2, 10)
     assert (sure.value, sure.low, sure.high) == (2, 2, 2)
 
 
-def test_a_layer_that_cannot_be_known_says_why() -> None:
-    assert "does not turn" in depth(np.zeros((3, 10)), list("abcdefghij"), half_fallen, seed=0).reason
+def test_a_layer_that_cannot_be_known_is_no_number_and_says_why() -> None:
+    flat = np.zeros((3, 10))
+    noisy = np.vstack([np.random.default_rng(0).normal(0.05, 0.3, (4, 30)), np.zeros(30)])
+
+    for found in (depth(flat, list("abcdefghij"), turn, seed=0) for turn in (fallen(0.5), half_risen, crossing, onset)):
+        assert math.isnan(found.value) and "does not turn" in found.reason
+    unsure = depth(noisy, [str(n) for n in range(30)], fallen(0.5), seed=0)  # resampled, it often starts below 0
+    assert math.isnan(unsure.value) and math.isnan(unsure.low) and "resamplings: no interval" in unsure.reason
+
+
+def test_an_interval_holds_the_first_layer_if_many_resampled_curves_turn_before_it() -> None:
+    above = np.full((4, 30), -1.0)
+    above[0, :16] = 1  # of most prompts, but of fewer than half in many a resampling
+
+    cross, rise = (depth(above, [str(n) for n in range(30)], turn, seed=0) for turn in (crossing, onset))
+
+    assert (cross.low, cross.value) == (0, pytest.approx(1 / 16)) and 0.1 < cross.high < 0.5
+    assert (rise.low, rise.value, rise.high) == (0, 0, 3)
 
 
 def test_a_layer_is_told_of_ten_clusters_and_not_of_nine() -> None:
     curves, clusters = np.tile([[1.0], [0.0]], 20), list("abcdefghij") * 2
 
-    found, few = depth(curves, clusters, half_fallen, seed=0), depth(curves[:, :9], clusters[:9], half_fallen, seed=0)
+    found, few = depth(curves, clusters, fallen(0.5), seed=0), depth(curves[:, :9], clusters[:9], fallen(0.5), seed=0)
 
     assert found.value == 0 and math.isnan(few.value) and math.isnan(few.low)
     assert few.n == 9 and few.reason == "9 clusters, at least 10 expected"
+
+
+def panel(layers: list[float], each: int = 1, start: int = 0) -> tuple[np.ndarray, list[str]]:
+    """Prompts that turn at these layers of five, `each` of a cluster."""
+    curves = np.array([[float(layer <= turns) for layer in range(5)] for turns in layers]).T
+    return curves, [str(start + n // each) for n in range(len(layers))]
+
+
+def test_a_lag_is_by_how_much_later_one_panel_turns_than_the_other() -> None:
+    image, text = panel([3] * 12), panel([1] * 24, each=2)
+
+    found, back = lag(image, text, fallen(0.5), seed=0), lag(text, image, fallen(0.5), seed=0)
+
+    assert (found.value, found.low, found.high) == (2, 2, 2) and (back.value, back.high) == (-2, -2)
+    assert found.value == depth(*image, fallen(0.5), seed=0).value - depth(*text, fallen(0.5), seed=0).value
+
+
+def test_the_interval_of_a_lag_is_of_clusters_resampled_in_both_panels_together() -> None:
+    mixed = [0] * 12 + [
+        3
+    ] * 12  # which half the mean follows is chance, alike in both panels if they are resampled together
+
+    same, apart = (lag(panel(mixed), panel(mixed, start=start), fallen(0.4), seed=0) for start in (0, 100))
+
+    assert (same.low, same.value, same.high) == (0, 0, 0) and (same.n, apart.n) == (24, 48)
+    assert apart.low == -3 and apart.high == 3
+
+
+def test_a_lag_is_undefined_where_either_layer_is_and_there_is_none_of_one_panel() -> None:
+    panels, turn = {"image": panel([2] * 12), "text": panel([2] * 9)}, fallen(0.5)
+    depths = {f"reading layer, {name}": depth(*one, turn, seed=0) for name, one in panels.items()}
+
+    found = lags("reading layer", panels, depths, turn, 0)
+
+    assert found["reading layer, image minus text"].reason == "9 clusters, at least 10 expected"
+    assert math.isnan(found["reading layer, image minus text"].value) and lag_said(found) == ""
+    assert lags("reading layer", {"image": panels["image"]}, depths, turn, 0) == {}
+
+
+@pytest.mark.parametrize(
+    ("turns", "verdict"), [((3, 1), "the image is late"), ((1, 3), "the text is late"), ((2, 2), "neither is surely")]
+)
+def test_a_delay_or_its_absence_is_said_with_its_interval(turns: tuple[int, int], verdict: str) -> None:
+    image, text = (panel([at] * 12) for at in turns)
+
+    words = lag_said({"reading layer, image minus text": lag(image, text, fallen(0.5), seed=0)})
+
+    assert verdict in words and f"[{fixed(turns[0] - turns[1], 1, sign='+')}, " in words

@@ -12,19 +12,58 @@ from diptych.statistics import Estimate, cluster_bootstrap
 
 Curve = Float[np.ndarray, " layer"]
 Turn = Callable[[Curve], float]
-"""A curve over layers, or two behind each other → the layer at which it turns; nan if it does not."""
+"""A curve over layers → the layer at which it turns; −∞ if that is before the first, ∞ if it is behind the last.
+
+nan if there is nothing that could turn.
+"""
 FEWEST = 10
 """Clusters that a layer is told from: of fewer, resampled ones hardly differ, and the interval is too short."""
 
 
 def depth(curves: Float[np.ndarray, "layer n"], clusters: Sequence[str], turn: Turn, *, seed: int) -> Estimate:
-    """Where the mean of the prompts' curves turns; its interval is that of means over resampled clusters."""
+    """Where the mean of the prompts' curves turns; its interval is that of means over resampled clusters.
+
+    Resampled means that turn before the first layer, or behind the last, count as turning there. Undefined if the mean
+    itself does, or if there is no interval.
+    """
+    last = len(curves) - 1
 
     def of_means(*columns: "np.ndarray[Any, Any]") -> float:
-        return turn(np.stack(columns).mean(1))
+        return float(np.clip(turn(np.stack(columns).mean(1)), 0, last))
 
     found = cluster_bootstrap(curves, clusters, of_means, seed=seed)
-    return enough(found if math.isfinite(found.value) else undefined(found, "the curve does not turn"), clusters)
+    if not math.isfinite(turn(np.asarray(curves).mean(1))):
+        found = undefined(found, "the curve does not turn")
+    elif not math.isfinite(found.low):
+        found = undefined(found, found.reason)
+    return enough(found, clusters)
+
+
+Panel = tuple[Float[np.ndarray, "layer n"], Sequence[str]]
+"""The curves of a panel's prompts, and the cluster of each."""
+
+
+def lag(late: Panel, early: Panel, turn: Turn, *, seed: int) -> Estimate:
+    """How many layers later the mean curve of one panel turns than that of another.
+
+    Clusters are resampled in both panels together, since they hold prompts of the same entities.
+    """
+    names = sorted({*late[1], *early[1]})
+
+    def apart(*columns: "np.ndarray[Any, Any]") -> float:
+        totals = np.split(np.stack(columns).sum(1), 2)
+        first, second = (np.clip(turn(total[:-1] / total[-1]), 0, len(total) - 2) for total in totals)
+        return float(first - second)
+
+    found = cluster_bootstrap(np.concatenate([_sums(late, names), _sums(early, names)]), names, apart, seed=seed)
+    return found if math.isfinite(found.low) else undefined(found, found.reason)
+
+
+def _sums(panel: Panel, names: Sequence[str]) -> Float[np.ndarray, "layer_and_count cluster"]:
+    """The sum of the curves of each cluster's prompts, and in the last row how many they are."""
+    curves, clusters = panel
+    member = np.array([[name == cluster for name in names] for cluster in clusters], float)  # [n, cluster]
+    return np.vstack([curves, np.ones(len(clusters))]) @ member
 
 
 def enough(found: Estimate, clusters: Sequence[str]) -> Estimate:
@@ -38,42 +77,40 @@ def undefined(found: Estimate, reason: str) -> Estimate:
     return replace(found, value=math.nan, low=math.nan, high=math.nan, reason=reason)
 
 
-def crossing(both: Float[np.ndarray, " twice_layer"]) -> float:
-    """The depth at which the first curve is on top of the second one for the last time, between two layers by a straight line.
+def crossing(above: Curve) -> float:
+    """The depth at which a curve is above 0 for the last time, between two layers by a straight line.
 
-    `both`: two curves of one length behind each other. A tie is not on top: from the last layer on top the line goes to
-    the next one. nan if the first is never on top, or is on top at the end.
+    0 is not above: from the last layer above it the line goes to the next one.
     """
-    above = np.subtract(*np.split(both, 2))
     top = np.flatnonzero(above > 0)
-    if not len(top) or top[-1] == len(above) - 1:
-        return math.nan
+    if not len(top):
+        return -math.inf
     last = int(top[-1])
-    return float(last + above[last] / (above[last] - above[last + 1]))
+    return math.inf if last == len(above) - 1 else float(last + above[last] / (above[last] - above[last + 1]))
 
 
-def onset(both: Float[np.ndarray, " twice_layer"]) -> float:
-    """The first layer at which the first of two curves, behind each other, is on top of the second; nan if it never is."""
-    above = np.flatnonzero(np.subtract(*np.split(both, 2)) > 0)
-    return float(above[0]) if len(above) else math.nan
+def onset(above: Curve) -> float:
+    """The first layer at which a curve is above 0."""
+    top = np.flatnonzero(above > 0)
+    return float(top[0]) if len(top) else math.inf
 
 
-def half_risen(floor: float) -> Turn:
-    """The turn of curves that rise: the first layer at least half-way from `floor` up to the peak.
+def half_risen(curve: Curve) -> float:
+    """The first layer at least half-way from 0 up to the peak."""
+    peak = float(curve.max())
+    return float(np.flatnonzero(curve >= peak / 2)[0]) if peak > 0 else math.inf
 
-    One more than the last layer if the peak is not above the floor: it is never reached.
+
+def fallen(share: float) -> Turn:
+    """The turn of curves that fall: the last layer before one has first fallen by more than a share of where it starts.
+
+    nan of curves that start at 0 or less.
     """
 
     def turn(curve: Curve) -> float:
-        peak = float(curve.max())
-        return float(np.flatnonzero(curve >= (floor + peak) / 2)[0]) if peak > floor else float(len(curve))
+        if curve[0] <= 0:
+            return math.nan
+        below = np.flatnonzero(curve < (1 - share) * curve[0])
+        return float(below[0] - 1) if len(below) else math.inf
 
     return turn
-
-
-def half_fallen(curve: Curve) -> float:
-    """The last layer before a curve first falls below half of where it starts; nan if it starts at 0 or less."""
-    if curve[0] <= 0:
-        return math.nan
-    below = np.flatnonzero(curve < curve[0] / 2)
-    return float(below[0] - 1) if len(below) else float(len(curve) - 1)

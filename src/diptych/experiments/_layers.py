@@ -13,8 +13,11 @@ from diptych.experiments._text import fixed
 from diptych.result import Series
 from diptych.run import Run
 from diptych.statistics import Estimate, bounded_mean, cluster_bootstrap
+from diptych.turns import Panel, Turn, lag, undefined
 
 Array = np.ndarray[Any, Any]
+VERDICTS = {1: "so the image is late", 0: "so neither is surely late", -1: "so the text is late"}
+"""By the side of 0 on which the interval of a lag is."""
 
 
 def mapped(
@@ -45,6 +48,30 @@ def columns(name: str, estimate: Estimate) -> dict[str, Any]:
 def line(name: str, found: Sequence[Estimate]) -> Series:
     """A line with its band."""
     return Series(name, [e.value for e in found], [e.low for e in found], [e.high for e in found])
+
+
+def lags(
+    name: str, panels: Mapping[str, Panel], depths: Mapping[str, Estimate], turn: Turn, seed: int
+) -> dict[str, Estimate]:
+    """How many layers later a layer is from the image than from text, by name; nothing where a panel lacks.
+
+    Undefined where the layer itself is, from either panel (`depths`).
+    """
+    if len(panels) < 2:
+        return {}
+    found = lag(panels["image"], panels["text"], turn, seed=seed)
+    reasons = [one.reason for one in (depths[f"{name}, {panel}"] for panel in panels) if not math.isfinite(one.value)]
+    return {f"{name}, image minus text": undefined(found, reasons[0]) if reasons else found}
+
+
+def lag_said(found: Mapping[str, Estimate]) -> str:
+    """Whether the image is late, as the end of a sentence; nothing where that is not known."""
+    known = [one for one in found.values() if math.isfinite(one.value)]
+    return "".join(
+        f"; {fixed(one.value, 1, sign='+')} layers [{fixed(one.low, 1, sign='+')}, {fixed(one.high, 1, sign='+')}] "
+        f"later from image than from text, {VERDICTS[int(one.low > 0) - int(one.high < 0)]}"
+        for one in known
+    )
 
 
 def conditions_of(depths: Mapping[str, Estimate]) -> dict[str, float]:

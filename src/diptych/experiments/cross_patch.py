@@ -4,13 +4,23 @@ import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from diptych import crosspatch
 from diptych.experiments._halving import Along, Halving
-from diptych.experiments._layers import bounded_estimates, columns, conditions_of, line, mapped, marked, said, unknown
+from diptych.experiments._layers import (
+    bounded_estimates,
+    columns,
+    conditions_of,
+    lag_said,
+    lags,
+    line,
+    mapped,
+    marked,
+    said,
+    unknown,
+)
 from diptych.experiments._parameters import Panels, Seed
 from diptych.experiments._survey import Survey
 from diptych.items import MODALITIES, Contrast, Modality
@@ -20,7 +30,7 @@ from diptych.models.vlm import VLM
 from diptych.result import Curves, Row
 from diptych.run import Finding, Run
 from diptych.statistics import INTERVAL, Estimate
-from diptych.turns import crossing, depth, onset
+from diptych.turns import Panel, crossing, depth, onset
 
 VERSION = 3
 USES = ("accuracy",)
@@ -38,27 +48,30 @@ def cross_patch(run: Run, *, panels: Panels = MODALITIES, seed: Seed = 0) -> Fin
     conditions = survey.conditions | {"seed": seed, "split": "test", "interval": INTERVAL}
     rows: list[Row] = []
     depths: dict[str, Estimate] = {}
+    read: dict[str, Panel] = {}
     figures = []
     for modality in panels:
         selection = survey.pairs(modality, "test", seed=seed)
         work = Halving(partial(swap_states, modality=modality, answers=survey.answers), Along(-1))
         values, clusters = mapped(run, selection, work, modality)
-        both = np.concatenate([values["donor"], values["own"]])
+        above = values["donor"] - values["own"]
+        read[modality] = above, clusters
         found = {
-            f"critical layer, {modality}": depth(both, clusters, crossing, seed=seed),
-            f"first layer, {modality}": depth(both, clusters, onset, seed=seed),
+            f"critical layer, {modality}": depth(above, clusters, crossing, seed=seed),
+            f"first layer, {modality}": depth(above, clusters, onset, seed=seed),
         }
         shares = {name: bounded_estimates(share, clusters, seed) for name, share in values.items()}
         rows += _rows(modality, shares)
         figures.append(_curves(modality, shares, found))
         depths |= found
         conditions |= {f"{key} {modality}": value for key, value in selection.conditions().items()}
+    later = lags("critical layer", read, depths, crossing, seed)
     return Finding(
-        summary=_summary(run.task.name, depths),
+        summary=_summary(run.task.name, depths, later),
         rows=rows,
-        conditions=conditions | conditions_of(depths),
+        conditions=conditions | conditions_of(depths | later),
         figures=figures,
-        notes=_notes(depths),
+        notes=_notes(depths) + unknown(later),
     )
 
 
@@ -93,10 +106,10 @@ def _rows(modality: Modality, shares: Mapping[str, Sequence[Estimate]]) -> list[
     ]
 
 
-def _summary(task: str, depths: Mapping[str, Estimate]) -> str:
+def _summary(task: str, depths: Mapping[str, Estimate], later: Mapping[str, Estimate]) -> str:
     critical = {name.split(", ")[1]: found for name, found in depths.items() if name.startswith("critical")}
     told = " and ".join(f"{said(found, 1)} from {panel}{_before(found)}" for panel, found in critical.items())
-    return f"On {task}, the data's positions stop deciding the answer at layer {told}."
+    return f"On {task}, the data's positions stop deciding the answer at layer {told}{lag_said(later)}."
 
 
 def _before(critical: Estimate) -> str:

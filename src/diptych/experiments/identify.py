@@ -15,6 +15,7 @@ from diptych.experiments._layers import (
     bounded_estimates,
     columns,
     conditions_of,
+    lags,
     line,
     mapped,
     marked,
@@ -32,7 +33,7 @@ from diptych.probe import allowed_classes, fit
 from diptych.result import Curves, Row
 from diptych.run import Finding, Run
 from diptych.statistics import INTERVAL, Estimate, MaximumNull, max_statistic_null
-from diptych.turns import depth, half_risen, undefined
+from diptych.turns import Panel, depth, half_risen, undefined
 
 VERSION = 3
 USES = ("accuracy",)
@@ -57,6 +58,7 @@ def identify(run: Run, *, panels: Panels = MODALITIES, seed: Seed = 0) -> Findin
     conditions = survey.conditions | {"seed": seed, "fitted on": "discover", "split": "test"}
     rows: list[Row] = []
     depths: dict[str, Estimate] = {}
+    read: dict[str, dict[str, Panel]] = {place: {} for place in PLACES}
     figures = []
     for modality in panels:
         work = Halving(partial(read_states, modality=modality, answers=survey.answers), Along(-1))
@@ -77,20 +79,24 @@ def identify(run: Run, *, panels: Panels = MODALITIES, seed: Seed = 0) -> Findin
         values = {name: value[:, kept] for name, value in (probes | {n: told[n] for n in told if "lens" in n}).items()}
         shown = {name: bounded_estimates(value, names, seed) for name, value in values.items()}
         for place in PLACES:
-            found = depth(values[f"probe, {place}"], names, half_risen(chance), seed=seed)
-            null = max_statistic_null(values[f"probe, {place}"] - commonest, names, seed=seed)
+            gains = values[f"probe, {place}"] - commonest
+            read[place][modality] = gains, names
+            found, null = depth(gains, names, half_risen, seed=seed), max_statistic_null(gains, names, seed=seed)
             depths[f"identified layer, {place}, {modality}"] = if_sure(found, null)
             conditions[f"p of the best layer, {place}, {modality}"] = null.p
         rows += _rows(modality, shown, chance)
         figures.append(_curves(modality, shown, chance, depths))
         conditions |= {f"n {modality}": len(names), f"n discover {modality}": len(known)}
         conditions |= {f"dropped {modality}": f"{int((~kept).sum())} answer not on discover with its question"}
+    later: dict[str, Estimate] = {}
+    for place, some in read.items():
+        later |= lags(f"identified layer, {place}", some, depths, half_risen, seed)
     return Finding(
         summary=_summary(run.task.name, depths),
         rows=rows,
-        conditions=conditions | conditions_of(depths) | {"interval": INTERVAL},
+        conditions=conditions | conditions_of(depths | later) | {"interval": INTERVAL},
         figures=figures,
-        notes=_notes(depths),
+        notes=_notes(depths | later),
     )
 
 

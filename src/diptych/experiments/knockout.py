@@ -11,7 +11,17 @@ from torch import Tensor
 from diptych.cuts import Cut, LayerSets, cut_off, default_window, layer_sets
 from diptych.errors import InputError
 from diptych.experiments._halving import Along, Halving
-from diptych.experiments._layers import Array, columns, conditions_of, line, mapped, said, unknown
+from diptych.experiments._layers import (
+    Array,
+    columns,
+    conditions_of,
+    lag_said,
+    lags,
+    line,
+    mapped,
+    said,
+    unknown,
+)
 from diptych.experiments._parameters import Count, CutNames, Kinds, Panels, Seed
 from diptych.experiments._survey import Survey
 from diptych.items import MODALITIES, Contrast, Modality
@@ -21,12 +31,14 @@ from diptych.models.vlm import VLM
 from diptych.result import Curves, Row
 from diptych.run import Finding, Run
 from diptych.statistics import INTERVAL, Estimate, bounded_mean, cluster_bootstrap, ratio_of_means
-from diptych.turns import depth, half_fallen
+from diptych.turns import Panel, Turn, depth, fallen
 
 VERSION = 3
 USES = ("accuracy",)
 WHOLE = "data:query+generation"
 """The cut whose suffixes tell by which layer the data has been read."""
+READ: Mapping[str, Turn] = {"first reading layer": fallen(0.1), "reading layer": fallen(0.5)}
+"""Layer → its turn: a share of what the answer needs of the data has been read by the end of it."""
 CHANGE = "relative change of the answer's probability"
 CAPTIONS: Mapping[LayerSets, str] = {
     "sliding": "the window of {window} layers around x",
@@ -53,14 +65,14 @@ def knockout(
     windows. `heads`: those to cut, as in '3.0' for head 0 of layer 3; all by default. Prompts: those of *test* that are
     answered correctly. The *reading layer* of a panel: the last layer l before cutting the data off from all that
     follows, from l on, costs less than half of what cutting it off everywhere costs; so half of what is read has been
-    read by the end of that layer.
+    read by the end of that layer. The *first reading layer*: the same of a tenth, so reading begins there.
     """
     named = [Cut.named(name) for name in cuts]  # refused, if need be, before anything is computed
     chosen = _heads(heads)
     survey = Survey.of(run)
     conditions = survey.conditions | {"seed": seed, "split": "test", "interval": INTERVAL}
     rows: list[Row] = []
-    depths: dict[str, Estimate] = {}
+    read: dict[str, Panel] = {}
     for modality in panels:
         selection = survey.contrasts(modality, "test", seed=seed, positions="span")
         work = partial(
@@ -71,16 +83,18 @@ def knockout(
             for kind in layers:
                 rows += _rows(values, clusters, modality, cut, kind, seed)
             if name == WHOLE and "suffix" in layers:
-                depths[f"reading layer, {modality}"] = _reading(values, clusters, cut, seed)
+                read[modality] = _lost(values, cut), clusters
         conditions |= {f"{key} {modality}": value for key, value in selection.conditions().items()}
         size = values[_name(named[0], layers[0], "probability")].shape[0]
         conditions |= {"layers": size, "window": window or default_window(size)}
+    depths = {f"{name}, {m}": depth(*read[m], turn, seed=seed) for name, turn in READ.items() for m in read}
+    later = lags("reading layer", read, depths, READ["reading layer"], seed)
     return Finding(
-        summary=_summary(run.task.name, rows, depths),
+        summary=_summary(run.task.name, rows, depths, later),
         rows=rows,
-        conditions=conditions | conditions_of(depths) | {"heads": ", ".join(heads) or "all"},
+        conditions=conditions | conditions_of(depths | later) | {"heads": ", ".join(heads) or "all"},
         figures=[_curves(rows, cut, kind, int(conditions["window"])) for cut in named for kind in layers],
-        notes=_notes(int(conditions["layers"]), int(conditions["window"]), window, depths),
+        notes=_notes(int(conditions["layers"]), int(conditions["window"]), window, depths | later),
     )
 
 
@@ -153,21 +167,32 @@ def _rows(
     ]
 
 
-def _reading(values: Mapping[str, Array], clusters: Sequence[str], cut: Cut, seed: int) -> Estimate:
-    """By what share of the whole loss each suffix lowers the probability; the empty suffix costs nothing."""
+def _lost(values: Mapping[str, Array], cut: Cut) -> Array:
+    """By how much cutting each suffix lowers the probability [layer, n]; the empty suffix costs nothing."""
     lost = values["plain probability"] - values[_name(cut, "suffix", "probability")]
-    return depth(np.concatenate([lost, np.zeros_like(lost[:1])]), clusters, half_fallen, seed=seed)
+    return np.concatenate([lost, np.zeros_like(lost[:1])])
 
 
-def _summary(task: str, rows: Sequence[Row], depths: Mapping[str, Estimate]) -> str:
+def _summary(task: str, rows: Sequence[Row], depths: Mapping[str, Estimate], later: Mapping[str, Estimate]) -> str:
+    told = [
+        f"{words} by the end of {_by_panel(depths, name)}"
+        for name, words in (
+            ("reading", "half of what the answer needs of the data has been read"),
+            ("first", "a tenth"),
+        )
+    ]
     if depths:
-        read = " and ".join(f"layer {said(found)} from {name.split(', ')[1]}" for name, found in depths.items())
-        return f"On {task}, half of what the answer needs of the data has been read by the end of {read}."
+        return f"On {task}, {', '.join(told)}{lag_said(later)}."
     worst = min(rows, key=lambda row: float(str(row["change"])))
     return (
         f"On {task}, the costliest cut is {worst['cut']} from {worst['panel']} ({worst['layers']}, layer {worst['layer']}): "
         f"it changes the answer's probability by {float(str(worst['change'])):+.0%} (n = {worst['n']})."
     )
+
+
+def _by_panel(depths: Mapping[str, Estimate], start: str) -> str:
+    found = {name.split(", ")[1]: one for name, one in depths.items() if name.startswith(start)}
+    return " and ".join(f"layer {said(one)} from {panel}" for panel, one in found.items())
 
 
 def _curves(rows: Sequence[Row], cut: Cut, kind: LayerSets, window: int) -> Curves:

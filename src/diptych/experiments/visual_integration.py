@@ -7,7 +7,18 @@ import torch
 from torch import Tensor
 
 from diptych.experiments._halving import Along, Halving
-from diptych.experiments._layers import columns, conditions_of, estimates, line, mapped, marked, said, unknown
+from diptych.experiments._layers import (
+    columns,
+    conditions_of,
+    estimates,
+    lag_said,
+    lags,
+    line,
+    mapped,
+    marked,
+    said,
+    unknown,
+)
 from diptych.experiments._parameters import Panels, Seed
 from diptych.experiments._survey import Survey
 from diptych.items import MODALITIES, Contrast, Modality
@@ -19,7 +30,7 @@ from diptych.models.vlm import VLM
 from diptych.result import Curves, Row
 from diptych.run import Finding, Run
 from diptych.statistics import INTERVAL, Estimate
-from diptych.turns import depth, half_risen
+from diptych.turns import Panel, depth, half_risen
 
 VERSION = 3
 USES = ("accuracy",)
@@ -29,7 +40,7 @@ PLACES = ("query", "generation")
 def visual_integration(run: Run, *, panels: Panels = MODALITIES, seed: Seed = 0) -> Finding:
     """How far states behind the data are from what they would be without it, and with another item's, by layer.
 
-    *Without*: the same prompt, in which nothing behind the data attends to it at any layer, so positions and words are
+    *Without*: the same prompt, in which no other position attends to the data at any layer, so positions and words are
     the same and the states hold nothing of the data (which a prompt of text alone, shorter, or an averaged picture
     would not keep apart). *Another*: the counterfactual's data. Distance: |a − b| / |without|, the mean over the
     segment's positions. Prompts: those of *test* that are answered correctly. The *integration layer*: the first at
@@ -39,26 +50,29 @@ def visual_integration(run: Run, *, panels: Panels = MODALITIES, seed: Seed = 0)
     conditions = survey.conditions | {"seed": seed, "split": "test", "interval": INTERVAL}
     rows: list[Row] = []
     depths: dict[str, Estimate] = {}
+    read: dict[str, Panel] = {}
     figures = []
     for modality in panels:
         selection = survey.contrasts(modality, "test", seed=seed, positions="span")
         work = Halving(partial(compare_states, modality=modality), Along(-1))
         values, clusters = mapped(run, selection, work, modality)
-        found = depth(values["generation, another"], clusters, half_risen(0.0), seed=seed)
+        read[modality] = values["generation, another"], clusters
+        found = depth(*read[modality], half_risen, seed=seed)
         depths[f"integration layer, {modality}"] = found
         distances = {name: estimates(distance, clusters, seed) for name, distance in values.items()}
         rows += _rows(modality, distances)
         figures.append(_curves(modality, distances, found))
         conditions |= {f"{key} {modality}": value for key, value in selection.conditions().items()}
+    later = lags("integration layer", read, depths, half_risen, seed)
     return Finding(
-        summary=_summary(run.task.name, depths),
+        summary=_summary(run.task.name, depths, later),
         rows=rows,
-        conditions=conditions | conditions_of(depths),
+        conditions=conditions | conditions_of(depths | later),
         figures=figures,
         notes=[
-            "Without: attention from all that follows the data to it is cut in all layers; positions and words stay the "
+            "Without: attention to the data from all other positions is cut in all layers; positions and words stay the "
             "same. Distances are relative to the length of the state without the data, so they can exceed 1.",
-            *unknown(depths),
+            *unknown(depths | later),
         ],
     )
 
@@ -91,9 +105,9 @@ def streams_of(vlm: VLM, call: DecoderCall) -> list[Tensor]:
 
 
 def streams_without(vlm: VLM, call: DecoderCall, layout: Layout) -> list[Tensor]:
-    """The same in a run in which nothing behind the data attends to it."""
-    after = slice(layout.query.start, layout.length)
-    with vlm.knockout(after, layout.data, range(len(vlm.layers))):
+    """The same in a run in which no other position attends to the data: where attention looks ahead, those before it do."""
+    every, rest = range(len(vlm.layers)), (layout.prefix, slice(layout.query.start, layout.length))
+    with vlm.knockout(rest[0], layout.data, every), vlm.knockout(rest[1], layout.data, every):
         return streams_of(vlm, call)
 
 
@@ -107,9 +121,12 @@ def _rows(modality: Modality, distances: Mapping[str, Sequence[Estimate]]) -> li
     ]
 
 
-def _summary(task: str, depths: Mapping[str, Estimate]) -> str:
+def _summary(task: str, depths: Mapping[str, Estimate], later: Mapping[str, Estimate]) -> str:
     told = " and ".join(f"{said(found)} from {name.split(', ')[1]}" for name, found in depths.items())
-    return f"On {task}, the last position is half as far as it gets from its state with another item's data at layer {told}."
+    return (
+        f"On {task}, the last position is half as far as it gets from its state with another item's data at layer "
+        f"{told}{lag_said(later)}."
+    )
 
 
 def _curves(modality: Modality, distances: Mapping[str, Sequence[Estimate]], found: Estimate) -> Curves:

@@ -84,9 +84,33 @@ def block(mixer: Mixer, rows: slice, columns: slice, heads: Sequence[bool] = (Tr
         whole = whole_mask(mask, hidden, mixer, cache)
         edges = torch.zeros(len(heads), len(asking), len(asked), dtype=torch.bool, device=whole.device)
         edges[list(heads)] = (_inside(asking, rows)[:, None] & _inside(asked, columns)).to(whole.device)
-        return whole & ~edges if whole.dtype == torch.bool else whole.masked_fill(edges, torch.finfo(whole.dtype).min)
+        left = whole & ~edges if whole.dtype == torch.bool else whole.masked_fill(edges, torch.finfo(whole.dtype).min)
+        if _meet(rows, columns):  # elsewhere each position is left with itself
+            _require_some_left(mixer, whole, left)
+        return left
 
     return hook
+
+
+def _require_some_left(mixer: Mixer, whole: Tensor, left: Tensor) -> None:
+    """Raise `InputError` for a position that would attend to nothing: a kernel then makes up weights, or zeros."""
+    empty = (_edges_of(whole).any(-1) & ~_edges_of(left).any(-1)).any(0).any(0).nonzero()
+    if len(empty):
+        raise InputError(
+            f"Without the edges cut, position {int(empty[0])} of this call of layer {mixer.layer} attends to nothing. "
+            f"Expected positions that are left with one to attend to, such as their own: choose other rows, or columns."
+        )
+
+
+def _edges_of(mask: Tensor) -> Tensor:
+    """Which edges a mask leaves, if it is not one of them already: the lowest number, or −∞, stands for none."""
+    return mask if mask.dtype == torch.bool else mask > torch.finfo(mask.dtype).min / 2
+
+
+def _meet(some: slice, others: slice) -> bool:
+    """Whether two parts of a prompt may have a position in common; without a stop, a part has no end."""
+    (start, stop), (first, last) = ((part.start or 0, part.stop) for part in (some, others))
+    return (stop is None or first < stop) and (last is None or start < last)
 
 
 def with_mask(change: Callable[[Tensor | None, Tensor], Tensor]) -> Callable[..., Any]:
