@@ -14,7 +14,7 @@ RANKING = "src/diptych/ranking.py"
 ACTIVATIONS = "src/diptych/activations.py"
 METRICS = "src/diptych/metrics.py"
 RESULT = "src/diptych/result.py"
-FIGURES = "src/diptych/figures.py"
+CHART, PROMPT, CHECKS, PLAIN = (f"src/diptych/figures/{name}.py" for name in ("charts", "prompts", "checks", "plain"))
 BATCH = "src/diptych/batch.py"
 FAITHFULNESS = "src/diptych/faithfulness.py"
 COMPARE = "src/diptych/compare.py"
@@ -278,14 +278,14 @@ MUTATIONS: tuple[Mutation, ...] = (
     (METRICS, '"probability": probability,', '"probability": logit,', "tests/test_metrics.py::test_a_metric_is_found_by_its_name"),
     (METRICS, "if name not in METRICS:", "if not name:", "tests/test_metrics.py::test_an_unknown_metric_is_refused_with_the_known_ones"),
     # results
-    (FIGURES, "len(self.values), low=self.low, high=self.high)", "len(self.values), high=self.high)", "tests/test_result.py::test_parts_of_different_lengths_are_refused[a lower bound]"),
-    (FIGURES, "len(self.values), low=self.low, high=self.high)", "len(self.values), low=self.low)", "tests/test_result.py::test_parts_of_different_lengths_are_refused[an upper bound]"),
-    (FIGURES, "len(self.y), values=self.values)", "len(self.y))", "tests/test_result.py::test_parts_of_different_lengths_are_refused[the rows of a heatmap]"),
-    (FIGURES, "len(self.x), row=row)", "len(self.x))", "tests/test_result.py::test_parts_of_different_lengths_are_refused[a row of a heatmap]"),
-    (FIGURES, "len(self.x), values=series.values)", "len(self.x))", "tests/test_result.py::test_parts_of_different_lengths_are_refused[a line]"),
-    (FIGURES, "len(self.categories), values=series.values)", "len(self.categories))", "tests/test_result.py::test_parts_of_different_lengths_are_refused[a set of bars]"),
-    (FIGURES, "len(self.tokens), segments=self.segments)", "len(self.tokens))", "tests/test_result.py::test_parts_of_different_lengths_are_refused[the segments]"),
-    (FIGURES, "if not picture.startswith(PNG):", "if not picture.strip():", "tests/test_result.py::test_a_picture_that_is_not_in_the_report_itself_is_refused"),
+    (CHART, "len(self.values), low=self.low, high=self.high)", "len(self.values), high=self.high)", "tests/test_result.py::test_parts_of_different_lengths_are_refused[a lower bound]"),
+    (CHART, "len(self.values), low=self.low, high=self.high)", "len(self.values), low=self.low)", "tests/test_result.py::test_parts_of_different_lengths_are_refused[an upper bound]"),
+    (CHART, "len(self.y), values=self.values)", "len(self.y))", "tests/test_result.py::test_parts_of_different_lengths_are_refused[the rows of a heatmap]"),
+    (CHART, "len(self.x), row=row)", "len(self.x))", "tests/test_result.py::test_parts_of_different_lengths_are_refused[a row of a heatmap]"),
+    (CHART, "len(self.x), values=series.values)", "len(self.x))", "tests/test_result.py::test_parts_of_different_lengths_are_refused[a line]"),
+    (CHART, "len(self.categories), values=series.values)", "len(self.categories))", "tests/test_result.py::test_parts_of_different_lengths_are_refused[a set of bars]"),
+    (PROMPT, "len(self.tokens), segments=self.segments)", "len(self.tokens))", "tests/test_result.py::test_parts_of_different_lengths_are_refused[the segments]"),
+    (CHECKS, "if not picture.startswith(PNG):", "if not picture.strip():", "tests/test_result.py::test_a_picture_that_is_not_in_the_report_itself_is_refused"),
     (RESULT, '("experiment", "model", "task", "digest")', '("experiment", "model", "task")', "tests/test_result.py::test_a_result_without_identity_is_refused"),
     (RESULT, "if not self.summary:", "if False:", "tests/test_result.py::test_a_result_without_summary_is_refused"),
     (RESULT, "allow_nan=False, indent=1", "allow_nan=False, sort_keys=True, indent=1", "tests/test_result.py::test_columns_come_back_in_their_order"),
@@ -294,8 +294,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     (RESULT, 'plain.get("format") != FORMAT', 'plain.get("format", 0) < 0', "tests/test_result.py::test_another_version_s_layout_is_refused"),
     (RESULT, "except json.JSONDecodeError as error:", "except RecursionError as error:", "tests/test_result.py::test_text_that_is_no_json_is_refused"),
     (RESULT, "TypeError, AttributeError, InputError)", "TypeError)", "tests/test_result.py::test_a_result_with_damaged_fields_is_refused"),
-    (FIGURES, "[_built(part, one) for one in plain[name]]", "list(plain[name])", "tests/test_result.py::test_a_figure_comes_back_with_every_field[example]"),
-    (FIGURES, '"curves": Curves,\n    "bars": Bars', '"curves": Bars,\n    "bars": Curves', "tests/test_result.py::test_there_is_an_example_of_every_kind_of_figure"),
+    (PLAIN, "[_built(part, one) for one in plain[name]]", "list(plain[name])", "tests/test_result.py::test_a_figure_comes_back_with_every_field[example]"),
+    (PLAIN, '"curves": Curves,\n    "bars": Bars', '"curves": Bars,\n    "bars": Curves', "tests/test_result.py::test_there_is_an_example_of_every_kind_of_figure"),
     (RESULT, "float | int) else None for", "float | int) else 0 for", "tests/test_result.py::test_a_column_of_numbers_has_none_for_what_is_no_number"),
     (RESULT, "return cls(**plain)", "return cls(**plain | {'notes': []})", "tests/test_result.py::test_a_result_comes_back_with_every_field"),
     (RESULT, 'for figure in plain["figures"]]', 'for figure in reversed(plain["figures"])]', "tests/test_result.py::test_equal_results_give_equal_bytes_also_when_read_back"),
@@ -330,7 +330,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     (COMPARE, "if telling(self) else np.full(count, np.nan)", "if telling(self) else np.full(count, 0.0)", "tests/test_compare.py::test_sets_that_hold_everything_cannot_overlap_more_than_by_chance"),
     (COMPARE, "union = self.a + self.b - both\n", "union = self.a + self.b\n", "tests/test_compare.py::test_draws_are_overlaps_that_sets_of_these_sizes_can_have"),
     (COMPARE, "default_rng(seed)", "default_rng()", "tests/test_compare.py::test_draws_follow_from_the_seed"),
-    (COMPARE, "hypergeom.pmf(both, self.nodes, self.a, self.b)", "hypergeom.pmf(both, self.nodes, self.a, self.a)", "tests/test_compare.py::test_the_mean_of_draws_is_the_expected_overlap[50-5000-100000]"),
+    (COMPARE, "(self.a - fewer) * (self.b - fewer) /", "(self.a - fewer) * (self.a - fewer) /", "tests/test_compare.py::test_the_mean_of_draws_is_the_expected_overlap[50-5000-100000]"),
+    (COMPARE, "(self.nodes - self.a - self.b + both[1:])", "(self.nodes - self.a - self.b + fewer)", "tests/test_compare.py::test_the_expected_overlap_weighs_shared_counts_by_the_hypergeometric_law[900-400-1000]"),
     (COMPARE, "return (drawn - self.expected) / (1 - self.expected)", "return drawn - 2 * self.expected", "tests/test_compare.py::test_matched_random_sets_have_a_normalised_overlap_of_zero"),
     (COMPARE, "tuple(circuit)[kind][:, places]", "tuple(circuit)[kind]", "tests/test_compare.py::test_nodes_in_other_segments_do_not_count[query]"),
     (COMPARE, "torch.logical_and(a, b).sum()), nodes)", "torch.logical_and(a, b).sum()), int(torch.logical_or(a, b).sum()))", "tests/test_compare.py::test_random_circuits_have_a_normalised_overlap_of_zero_in_every_segment"),

@@ -12,6 +12,7 @@ SECTIONS = "src/diptych/report/sections.py"
 VIEW = "src/diptych/report/view.js"
 STYLE = "src/diptych/report/style.css"
 DIPTYCH = "src/diptych/experiments/diptych_view.py"
+SIDE = "src/diptych/experiments/_side.py"
 
 OVER, FIGURES, PAPERS = (
     "tests/test_report_overview.py::",
@@ -91,22 +92,29 @@ REPORT_MUTATIONS: tuple[Mutation, ...] = (
     # the diptych view
     (
         VIEW,
-        "pair.sides.flatMap((side) => side.scores[layer])",
-        "pair.sides[0].scores[layer]",
+        "pair.sides.flatMap((side) => side.nodes[kind].scores[layer])",
+        "pair.sides[0].nodes[kind].scores[layer]",
         PAGE + "test_both_panels_are_painted_on_one_scale",
     ),
     (
         VIEW,
-        "side.first[+layer.value][position] > +size.value",
-        "side.first[+layer.value][position] >= +size.value",
+        "nodes.first[+layer.value][position] > +size.value",
+        "nodes.first[+layer.value][position] >= +size.value",
         PAGE + "test_the_slider_of_sizes_shows_which_positions_are_left",
     ),
     (
         VIEW,
-        "event.preventDefault();\n      node.button.tabIndex = -1;",
+        "event.preventDefault();\n      spot.button.tabIndex = -1;",
         "event.preventDefault();",
         PAGE + "test_the_keyboard_reaches_every_token",
     ),
+    (
+        VIEW,
+        "return kinds.findIndex((one) => one.checked);",
+        "return 0;",
+        PAGE + "test_heads_and_neurons_are_seen_in_turn",
+    ),
+    (VIEW, "one.spot && tell(one.spot)", "0", PAGE + "test_heads_and_neurons_are_seen_in_turn"),
     (VIEW, "first <= +size.value", "first < +size.value", PAGE + "test_pointing_at_a_token_tells_its_heads"),
     (VIEW, 'layer.addEventListener("input", paint);', "", PAGE + "test_the_slider_of_layers_shows_other_scores"),
     (
@@ -128,27 +136,27 @@ REPORT_MUTATIONS: tuple[Mutation, ...] = (
         PAGE + "test_every_link_of_the_page_leads_somewhere",
     ),
     (
-        DIPTYCH,
-        "return (~held).sum(0)",
-        "return held.sum(0)",
-        LOOK + "test_a_head_enters_with_the_smallest_circuit_that_holds_it",
+        SIDE,
+        "place.add_(~held)",
+        "place.add_(held)",
+        LOOK + "test_a_node_enters_with_the_smallest_circuit_that_holds_it",
     ),
     (
-        DIPTYCH,
-        "circuit.expand(layout).heads",
-        "circuit.heads",
-        LOOK + "test_a_head_of_a_span_that_is_one_position_enters_at_all_its_tokens",
+        SIDE,
+        "place[:, index])",
+        "place[:, index.sort(descending=True).values])",
+        LOOK + "test_a_side_holds_the_scores_of_its_own_prompt[image-qwen2_vl]",
     ),
     (
-        DIPTYCH,
+        SIDE,
         "places.amin(-1)",
         "places.amax(-1)",
         LOOK + "test_a_side_holds_the_scores_of_its_own_prompt[image-qwen2_vl]",
     ),
     (
-        DIPTYCH,
-        "heads.abs().topk(",
-        "heads.topk(",
+        SIDE,
+        "strongest = sizes.topk(",
+        "strongest = scores.topk(",
         LOOK + "test_a_side_holds_the_scores_of_its_own_prompt[image-qwen2_vl]",
     ),
     (DIPTYCH, 'if one in found["image"]]', "]", LOOK + "test_a_model_that_is_never_right_in_both_panels_is_refused"),

@@ -19,7 +19,7 @@ NODES = "src/diptych/experiments/node_view.py"
 VIEW = "src/diptych/experiments/_view.py"
 PICTURE = "src/diptych/experiments/_picture.py"
 MAPS = "src/diptych/report/picture_maps.py"
-FIGURES = "src/diptych/figures.py"
+FIGURES = "src/diptych/figures/prompts.py"
 
 HERE, WEIGHTS, DIRECTS = (
     "tests/test_similarity.py::",
@@ -320,7 +320,7 @@ SIMILAR_MUTATIONS: tuple[Mutation, ...] = (
     ),
     (
         FIGURES,
-        "        _require_png(owner, self.picture)\n",
+        "        require_png(owner, self.picture)\n",
         "",
         "tests/test_result.py::test_a_picture_that_is_not_in_the_report_itself_is_refused",
     ),

@@ -23,6 +23,7 @@ from diptych.result import (
     Example,
     Figure,
     Heatmap,
+    Nodes,
     Pair,
     Panel,
     PictureMap,
@@ -236,14 +237,20 @@ def diptych() -> Diptych:
 def _side(panel: Panel, item: int) -> Side:
     """Scores grow along the prompt, in layer 1 with changing sign; the first five positions are in no circuit."""
     count = len(panel.tokens)
-    scores = [[(-1) ** (layer * x) * item * x / 8 for x in range(count)] for layer in range(2)]
+    heads = [[(-1) ** (layer * x) * item * x / 8 for x in range(count)] for layer in range(2)]
+    neurons = [[value / 3 + 1 for value in row] for row in heads]
     first = [[3 if x < 5 else 2 if x < 8 else 1 for x in range(count)] for _ in range(2)]
+    cells = [x for x, name in enumerate(panel.segments) if name == "data"] if panel.picture else []
+    return Side(panel, [_nodes("head", heads, first), _nodes("neuron", neurons, [[0] * count] * 2)], cells, 6)
+
+
+def _nodes(kind: str, scores: list[list[float]], first: list[list[int]]) -> Nodes:
+    """The third node of its kind has all the score."""
     named = [
-        [[("head 3", value, places[x])] for x, value in enumerate(row)]
+        [[(3, value, places[x])] if value else [] for x, value in enumerate(row)]
         for row, places in zip(scores, first, strict=True)
     ]
-    cells = [x for x, name in enumerate(panel.segments) if name == "data"] if panel.picture else []
-    return Side(panel, scores, first, named, cells, 6)
+    return Nodes(kind, scores, first, named)
 
 
 def _back_patching(task: str) -> list[Result]:

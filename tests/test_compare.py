@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from scipy.stats import hypergeom
 
 from diptych.compare import OTHERWISE, SEGMENTS, Overlap, SetPair, ceiling, normalised, overlaps, set_pair, telling
 from diptych.errors import MismatchError
@@ -127,6 +128,14 @@ def test_circuits_of_two_models_are_not_compared() -> None:
 def test_the_expected_overlap_is_the_mean_over_all_pairs_of_sets() -> None:
     assert SetPair(2, 2, 0, 4).expected == pytest.approx((1 * 0 + 4 / 3 + 1 * 1) / 6)  # of 6 pairs, 4 share one node
     assert SetPair(1, 4, 0, 4).expected == pytest.approx(1 / 4)
+
+
+@pytest.mark.parametrize(("a", "b", "nodes"), [(2, 2, 16), (900, 400, 1_000), (3_000, 700, 20_000)])
+def test_the_expected_overlap_weighs_shared_counts_by_the_hypergeometric_law(a: int, b: int, nodes: int) -> None:
+    both = np.arange(max(0, a + b - nodes), min(a, b) + 1)
+    often = hypergeom.pmf(both, nodes, a, b)
+
+    assert SetPair(a, b, 0, nodes).expected == pytest.approx((often * both / (a + b - both)).sum(), rel=1e-10)
 
 
 @pytest.mark.parametrize(("a", "b", "nodes"), [(2_000, 5_000, 100_000), (1_000_000, 3_000_000, 211_000_000)])

@@ -5,8 +5,9 @@ import torch
 
 from diptych.attribution.ap import ap
 from diptych.errors import InputError
+from diptych.experiments._side import entering, look
 from diptych.experiments._text import from_tensor
-from diptych.experiments.diptych_view import entering, look, shared_contrasts
+from diptych.experiments.diptych_view import shared_contrasts
 from diptych.items import Modality
 from diptych.models.encode import encode
 from diptych.result import Diptych, Result
@@ -20,25 +21,14 @@ CURVE = {"sizes": (0.02, 0.3, 1.0), "halvings": 3, "random_circuits": 1, "redisc
 ASKED = {"metric": "logit_diff", "reduction": "signed"}
 
 
-def test_a_head_enters_with_the_smallest_circuit_that_holds_it() -> None:
-    ranked = scores(TEXT, values=9)
-    circuits = [ranked.top(size) for size in (0.25, 0.5, 0.75)]
+def test_a_node_enters_with_the_smallest_circuit_that_holds_it() -> None:
+    ranked, sizes = scores(TEXT, values=9), (0.25, 0.5, 0.75)
 
-    places = entering(circuits, TEXT)
+    places = entering(ranked, sizes)
 
-    for place, circuit in enumerate(circuits):
-        assert torch.equal(places <= place, circuit.heads)
-    assert set(places.unique().tolist()) == {0, 1, 2, 3}
-
-
-def test_a_head_of_a_span_that_is_one_position_enters_at_all_its_tokens() -> None:
-    pooled = TEXT.pooled(["data"])
-    circuit = scores(pooled, values=9).top(0.5)
-
-    places = entering([circuit], TEXT)
-
-    assert torch.equal(places[:, 2], places[:, 3])
-    assert torch.equal(places[:, 2] == 0, circuit.heads[:, 2]) and 0 < int((places == 0).sum()) < places.numel()
+    for place, size in enumerate(sizes):
+        assert all(torch.equal(found <= place, held) for found, held in zip(places, ranked.top(size), strict=True))
+    assert [set(found.unique().tolist()) for found in places] == [{0, 1, 2, 3}] * 2
 
 
 @pytest.mark.parametrize("family", ["qwen2_vl", "gemma3"])
@@ -47,24 +37,44 @@ def test_a_side_holds_the_scores_of_its_own_prompt(family: str, modality: Modali
     vlm, [contrast] = tiny(family), contrasts(modality, 1)
     (batch,) = encode(vlm, [contrast], answers(vlm), batch_size=1).batches
     expected = ap(vlm, batch, **ASKED).scores
-    circuits = [expected.map(torch.abs).top(size) for size in (0.1, 0.4)]
+    pooled = expected.map(torch.abs).pool(batch.layout.pooled(["data"]))
 
-    told = look(vlm, contrast, modality=modality, method="ap", arguments=ASKED, circuits=circuits, answers=answers(vlm))
+    side = from_tensor(
+        look(
+            vlm,
+            contrast,
+            modality=modality,
+            method="ap",
+            arguments=ASKED,
+            layout=pooled.layout,
+            places=entering(pooled, (0.1, 0.4)),
+            answers=answers(vlm),
+        )["side"]
+    )
 
-    side = from_tensor(told["side"])
-    assert expected.heads.abs().max() > 0
-    torch.testing.assert_close(torch.tensor(side["scores"]), expected.heads.sum(-1).float(), rtol=6e-3, atol=1e-12)
-    for layer, row in enumerate(side["named"]):
-        for pos, named in enumerate(row):
-            best = expected.heads[layer, pos].abs().topk(min(3, expected.heads.shape[2]))
-            assert [name for name, _, _ in named] == [
-                f"head {h}" for h, v in zip(best.indices, best.values, strict=True) if v
-            ]
-            assert all((first == 0) == bool(circuits[0].heads[layer, pos, int(name[5:])]) for name, _, first in named)
-    assert torch.equal(torch.tensor(side["first"]) <= 1, circuits[1].heads.any(-1))
+    circuits = [pooled.top(size).expand(batch.layout) for size in (0.1, 0.4)]
+    assert [nodes["kind"] for nodes in side["nodes"]] == ["head", "neuron"]
+    for place, (nodes, values) in enumerate(zip(side["nodes"], expected, strict=True)):
+        small, large = (list(circuit)[place] for circuit in circuits)
+        assert values.abs().max() > 0 and 0 < int(small.sum()) < int(large.sum()) < large.numel()
+        torch.testing.assert_close(torch.tensor(nodes["scores"]), values.sum(-1).float(), rtol=6e-3, atol=1e-12)
+        assert torch.equal(torch.tensor(nodes["first"]) <= 1, large.any(-1))
+        assert [[[node for node, _, _ in named] for named in row] for row in nodes["named"]] == strongest(values)
+        for layer, row in enumerate(nodes["named"]):
+            assert all((first == 0) == bool(small[layer, pos, n]) for pos, at in enumerate(row) for n, _, first in at)
     assert len(side["panel"]["tokens"]) == batch.layout.length
     held = vlm.image_positions(batch.clean)[0].nonzero().flatten().tolist() if modality == "image" else []
     assert side["cells"] == held and len(held) % side["columns"] == 0
+
+
+def strongest(values: torch.Tensor) -> list[list[list[int]]]:
+    """The three nodes of each layer and position that score most, as far as they have a hundredth of the layer's highest."""
+    least = 0.01 * values.abs().amax((1, 2))
+    best = values.abs().topk(min(3, values.shape[2]))
+    return [
+        [[n for n, v in zip(*one, strict=True) if v and v >= least[layer]] for one in zip(*row, strict=True)]
+        for layer, row in enumerate(zip(best.indices.tolist(), best.values.tolist(), strict=True))
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -99,11 +109,12 @@ def test_the_sizes_are_those_of_both_curves_and_what_is_said_is_theirs(found: tu
     assert "the minimal circuit" in figure.said[figure.start]
 
 
-def test_the_rows_name_the_strongest_head_of_each_segment(found: tuple[Run, Result]) -> None:
+def test_the_rows_name_the_strongest_head_and_neuron_of_each_segment(found: tuple[Run, Result]) -> None:
     _, result = found
 
     assert {row["segment"] for row in result.rows} == {"data", "query", "generation"}
-    assert all(row["score"] for row in result.rows) and len(result.rows) == 2 * 2 * 3
+    assert all(row["score"] for row in result.rows) and len(result.rows) == 2 * 2 * 3 * 2
+    assert {str(row["strongest"]).split()[2] for row in result.rows} == {"head", "neuron"}
 
 
 def test_a_model_that_is_never_right_in_both_panels_is_refused() -> None:

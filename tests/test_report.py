@@ -21,6 +21,7 @@ from diptych.result import (
     Diptych,
     Example,
     Heatmap,
+    Nodes,
     Pair,
     Panel,
     PictureMap,
@@ -41,8 +42,8 @@ def hostile() -> Result:
     tokens, segments = [*HOSTILE, RIGHT_TO_LEFT], ["prefix", "data", "query", "generation"]
     panel = Panel(script, tokens, segments, image, 0.3, report_example.picture())
     titles = (script, image, bold, script)
-    scored = [[1.0] * 4], [[0] * 4], [[[(bold, 1.0, 0)]] * 4]
-    pair = Pair(script, bold, image, [Side(panel, *scored, [0, 1], 2), Side(replace(panel, picture=None), *scored)])
+    nodes = [Nodes(image, [[1.0] * 4], [[0] * 4], [[[(7, 1.0, 0)]] * 4])]
+    pair = Pair(script, bold, image, [Side(panel, nodes, [0, 1], 2), Side(replace(panel, picture=None), nodes)])
     figures = [
         Diptych(script, image, bold, [script], [1.0], [image], 0, [pair]),
         Example(script, image, bold, image, [panel]),

@@ -287,10 +287,11 @@ def test_the_sentence_and_the_table_of_a_diptych_say_where_its_scores_are_highes
     figure = report_example.diptych()
 
     assert describe(figure) == (
-        "Score over 2 prompts in two panels, by layer (2) and circuit size: highest 11.25 at layer 0, 'assistant' of the "
-        "image, Item 2."
+        "Score over 2 prompts in two panels, by layer (2) and circuit size: highest 11.25 at heads of layer 0, "
+        "'assistant' of the image, Item 2."
     )
     table = table_of_figure(figure)
-    assert len(table.rows) == 2 * (18 + 46)
-    assert table.rows[5] == ("Item 1", "text", "5", " fish", "data", "0", "0.625")
+    assert len(table.rows) == 2 * 2 * (18 + 46)
+    assert table.rows[5] == ("Item 1", "text", "5", " fish", "data", "heads", "0", "0.62")
+    assert table.rows[18 + 4] == ("Item 1", "text", "4", ":", "prefix", "neurons", "0", "1.17")
     assert describe(replace(figure, pairs=[])).endswith("circuit size, without values.")

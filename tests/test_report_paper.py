@@ -42,7 +42,7 @@ def test_the_same_figure_is_the_same_file_twice(suffix: str, start: bytes, tmp_p
 
 def test_pictures_are_drawn_with_what_is_said_of_them() -> None:
     assert {"layer 6", "layer 12", "fish", "probability"} <= set(written(KINDS["picture_maps"]))
-    assert {"text", "image", " fish", "score"} <= set(written(KINDS["diptych"]))
+    assert {"heads, text", "neurons, image", " fish", "score"} <= set(written(KINDS["diptych"]))
     words = written(KINDS["example"])
     assert "text: answers 3 (p = 0.94), right" in words and "image: answers 2 (p = 0.58), wrong" in words
 

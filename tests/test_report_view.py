@@ -57,15 +57,30 @@ def test_the_slider_of_layers_shows_other_scores(visit: Any) -> None:
 
 def test_the_slider_of_sizes_shows_which_positions_are_left(visit: Any) -> None:
     page = visit("view")
-    out, kept = page.locator(".view .node.out"), []
+    out, kept, of = page.locator(".view .node.out"), [], "of all heads, and of all neurons"
 
     for size in range(3):
         slide(page, "size", size)
         kept.append((out.count(), page.locator(".view .size-said").inner_text()))
 
-    assert kept == [(64, "1% of all nodes"), (16, "10% of all nodes"), (10, "100% of all nodes")]
+    assert kept == [(64, f"1% {of}"), (16, f"10% {of}"), (10, f"100% {of}")]
     assert "heads at 54 of 64 positions" in page.locator(".view .said").inner_text()
     assert "faithfulness on test: text 1.0; image 0.5" in page.locator(".view .said").inner_text()
+
+
+def test_heads_and_neurons_are_seen_in_turn(visit: Any) -> None:
+    page = visit("view")
+    token = page.locator(".view .panel.text .token").first
+    token.hover()
+    told = page.locator(".view .panel.text .detail")
+    assert told.inner_text().endswith("No head here has a hundredth of the layer's highest score.")
+
+    page.locator(".view .kinds").get_by_label("neurons").check()
+
+    assert page.locator(".view .high").inner_text() == "2.88"
+    assert shares(page, "text")[0] == pytest.approx(1 / 2.875, abs=1e-3)
+    assert told.inner_text() == "<s>, position 0, prefix: 1 at layer 0. neuron 3 1 (in the circuit)."
+    assert "the circuit holds neurons at 64 of 64 positions" in page.locator(".view .said").inner_text()
 
 
 def test_pointing_at_a_token_tells_its_heads(visit: Any) -> None:

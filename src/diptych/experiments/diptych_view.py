@@ -1,31 +1,22 @@
-"""Diptych view: single prompts in both panels, with the scores of their heads and the circuits of all sizes over them."""
+"""Diptych view: single prompts in both panels, with the scores of their nodes and the circuits of all sizes over them."""
 
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from diptych.errors import InputError
-from diptych.experiments._example import show
 from diptych.experiments._measured import helpful_first
 from diptych.experiments._parameters import Count, MetricName, Options, Positions, Seed, Share
-from diptych.experiments._picture import map_over, picture_positions
+from diptych.experiments._side import entering, look
 from diptych.experiments._survey import FoldScores, Survey
-from diptych.experiments._text import fixed, from_tensor, to_tensor
-from diptych.experiments.discover import attribute
-from diptych.grid import Circuit, Scores
+from diptych.experiments._text import fixed, from_tensor
+from diptych.grid import Scores
 from diptych.items import MODALITIES, Contrast, Modality
-from diptych.layout import Layout
-from diptych.models.encode import AnswerTokens, encode, encode_item
-from diptych.models.vlm import VLM
-from diptych.result import Diptych, Pair, Panel, Result, Row, Side
+from diptych.result import Diptych, Nodes, Pair, Panel, Result, Row, Side
 from diptych.run import Finding, Run, Unit
 
 VERSION = 1
 USES = ("accuracy", "discover", "faithfulness_curve")
-NAMED = 3  # heads of a layer and position that are told by name
 
 
 def diptych_view(
@@ -39,7 +30,7 @@ def diptych_view(
     positions: Positions = "aligned",
     seed: Seed = 0,
 ) -> Finding:
-    """Scores of the heads for single test prompts in both panels, and which heads the circuit of each size holds.
+    """Scores of heads and of neurons for single test prompts in both panels, and which of them the circuit of each size holds.
 
     `examples`: prompts shown, of those answered correctly in both panels. Scores are the prompt's own, by the method of
     `discover`; circuits are those of the whole task. `discovery`, `curve`: parameters of
@@ -60,7 +51,8 @@ def diptych_view(
             modality=modality,
             method=panel.method,
             arguments=panel.arguments,
-            circuits=[panel.scores.top(size) for size in sizes],
+            layout=panel.scores.layout,
+            places=entering(panel.scores, sizes),
             answers=survey.answers,
         )
         units = [Unit(pair[modality].clean.id, pair[modality]) for pair in pairs]
@@ -96,59 +88,6 @@ class _Ranked:
         self.minimal = measured.conditions["minimal size"]
 
 
-@torch.no_grad()
-def looked_up(vlm: VLM, contrast: Contrast, modality: Modality, answers: AnswerTokens) -> dict[str, Any]:
-    """The panel as the model receives it, and where its positions lie in the picture, if they do."""
-    panel = from_tensor(show(vlm, (contrast.clean, modality), answers=answers)["panel"])
-    if modality == "text":
-        return {"panel": panel, "cells": [], "columns": 1}
-    prompt = encode_item(vlm, contrast.clean, modality)
-    try:
-        drawn = map_over(vlm, prompt)
-    except InputError as error:
-        return {"panel": panel, "cells": [], "columns": 1, "reason": str(error)}
-    placed = {"cells": picture_positions(vlm, prompt), "columns": drawn["columns"]}
-    return {"panel": panel | {"picture": drawn["picture"]}} | placed
-
-
-def look(
-    vlm: VLM,
-    contrast: Contrast,
-    *,
-    modality: Modality,
-    method: str,
-    arguments: Options,
-    circuits: Sequence[Circuit],
-    answers: AnswerTokens,
-) -> dict[str, Tensor]:
-    """One panel of a prompt as JSON: scores of its heads, and the smallest circuit that holds each."""
-    (batch,) = encode(vlm, [contrast], answers, batch_size=1).batches
-    heads = attribute(method, vlm, batch, arguments).scores.heads.float().cpu()  # [layer, pos, head]
-    places = entering(circuits, batch.layout)
-    strongest = heads.abs().topk(min(NAMED, heads.shape[2]), -1).indices
-    named = [
-        [_named(heads[layer, pos], places[layer, pos], some) for pos, some in enumerate(row)]
-        for layer, row in enumerate(strongest.tolist())
-    ]
-    scored = [[_short(value) for value in row] for row in heads.sum(-1)]
-    side = {"scores": scored, "first": places.amin(-1).tolist(), "named": named}
-    return {"side": to_tensor(looked_up(vlm, contrast, modality, answers) | side)}
-
-
-def _named(scores: Tensor, places: Tensor, some: Sequence[int]) -> list[tuple[str, float, int]]:
-    """These heads of one layer and position, but those without score."""
-    return [(f"head {head}", _short(scores[head]), int(places[head])) for head in some if scores[head]]
-
-
-def entering(circuits: Sequence[Circuit], layout: Layout) -> Tensor:
-    """For each head at each position of a prompt, the place of the smallest circuit that holds it; their number if none.
-
-    `circuits`: of growing size, each within the next; returns [layer, pos, head].
-    """
-    held = torch.stack([circuit.expand(layout).heads for circuit in circuits])
-    return (~held).sum(0)
-
-
 def shared_contrasts(task: str, found: dict[Modality, dict[str, Contrast]]) -> list[dict[Modality, Contrast]]:
     """The contrasts of items that can be used in both panels; raises `InputError` if there is none."""
     both = [one for one in found["text"] if one in found["image"]]
@@ -177,10 +116,10 @@ def _figure(
     known = [panel.minimal for panel in panels.values() if panel.minimal is not None]
     return Diptych(
         title="Scores of single prompts in both panels",
-        caption="Scores of the prompt's own heads (sum over a layer's heads at each position). What the circuit of the chosen "
-        "size does not hold is faded; circuits are those of the whole task.",
+        caption="Scores of the prompt's own heads or neurons (sum over a layer's at each position). Positions at which the "
+        "circuit of the chosen size holds none of them are faded; circuits are those of the whole task.",
         value_title="score",
-        layers=[str(layer) for layer in range(len(drawn[0].sides[0].scores))],
+        layers=[str(layer) for layer in range(len(drawn[0].sides[0].nodes[0].scores))],
         sizes=list(sizes),
         said=[_said(size, panels) for size in sizes],
         start=sizes.index(max(known)) if known else len(sizes) - 1,
@@ -189,8 +128,7 @@ def _figure(
 
 
 def _side(plain: dict[str, Any]) -> Side:
-    names = ("scores", "first", "named", "cells", "columns")
-    return Side(Panel(**plain["panel"]), **{name: plain[name] for name in names})
+    return Side(Panel(**plain["panel"]), [Nodes(**one) for one in plain["nodes"]], plain["cells"], plain["columns"])
 
 
 def _said(size: float, panels: dict[Modality, _Ranked]) -> str:
@@ -204,17 +142,17 @@ def _said(size: float, panels: dict[Modality, _Ranked]) -> str:
 
 
 def _rows(pair: Pair, side: Side) -> list[Row]:
-    """Which head is strongest in each segment of a panel that has scores."""
+    """Which head and which neuron is strongest in each segment of a panel that has scores."""
     rows: list[Row] = []
     for segment in dict.fromkeys(side.panel.segments):
         inside = [pos for pos, name in enumerate(side.panel.segments) if name == segment]
-        nodes = [(node, layer, pos) for layer, row in enumerate(side.named) for pos in inside for node in row[pos]]
-        if nodes:
-            (name, score, _), layer, pos = max(nodes, key=lambda one: abs(one[0][1] or 0.0))
-            place = {"item": pair.title, "panel": side.panel.modality, "segment": segment}
-            rows.append(
-                place | {"strongest": f"layer {layer}, {name}", "token": side.panel.tokens[pos], "score": score}
-            )
+        for nodes in side.nodes:
+            found = [(one, layer, pos) for layer, row in enumerate(nodes.named) for pos in inside for one in row[pos]]
+            if found:
+                (node, score, _), layer, pos = max(found, key=lambda one: abs(one[0][1] or 0.0))
+                place = {"item": pair.title, "panel": side.panel.modality, "segment": segment}
+                strongest = {"strongest": f"layer {layer}, {nodes.kind} {node}", "token": side.panel.tokens[pos]}
+                rows.append(place | strongest | {"score": score})
     return rows
 
 
@@ -224,8 +162,3 @@ def _summary(task: str, rows: Sequence[Row], n: int) -> str:
         f"In {n} test prompts of {task}, the highest single score is {fixed(best['score'])}: {best['strongest']}, at "
         f"{best['token']!r} in the {best['segment']} from {best['panel']}."
     )
-
-
-def _short(value: Tensor) -> float:
-    """Three significant digits: a page holds many."""
-    return float(f"{float(value):.3g}")

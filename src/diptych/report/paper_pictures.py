@@ -9,7 +9,7 @@ from diptych.report.paper_charts import colour_scale, filled, plain, tick
 from diptych.report.picture_maps import veil
 from diptych.report.sentences import is_right
 from diptych.report.tables import text
-from diptych.result import PNG, Diptych, Example, Panel, PictureMap, PictureMaps
+from diptych.result import PNG, Diptych, Example, Nodes, Pair, Panel, PictureMap, PictureMaps
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,18 +45,25 @@ def draw_picture_maps(sheet: "Sheet", figure: PictureMaps) -> None:
 
 
 def draw_diptych(sheet: "Sheet", figure: Diptych) -> None:
-    """The scores of each prompt's two panels by layer and token, on one scale."""
-    sheet.set_figheight(1.7 * len(figure.pairs) + 0.6)
+    """The scores of each prompt's two panels by layer and token, one row and one scale for each kind of nodes."""
+    rows = [row for pair in figure.pairs for row in _rows(pair)]
+    sheet.set_figheight(1.7 * len(rows) + 0.6)
     sheet.suptitle(plain(figure.title), fontsize=9)
-    sides = [side for pair in figure.pairs for side in pair.sides]
-    scale = colour_scale([row for side in sides for row in filled(side.scores)])
-    grid = sheet.subplots(len(figure.pairs), len(sides) // len(figure.pairs), squeeze=False)
-    for axes, side in zip(grid.flat, sides, strict=True):
-        image = axes.imshow(filled(side.scores), origin="lower", aspect="auto", interpolation="nearest", **scale)
-        axes.set_title(plain(side.panel.modality), fontsize=6)
-        tick(axes.set_xticks, side.panel.tokens, rotation=90)
-        tick(axes.set_yticks, figure.layers)
-    sheet.colorbar(image, ax=grid, label=plain(figure.value_title), fraction=0.03)
+    grid = sheet.subplots(len(rows), max(map(len, rows)), squeeze=False)
+    for line, row in zip(grid, rows, strict=True):
+        scale = colour_scale([values for _, nodes in row for values in filled(nodes.scores)])
+        for axes, (panel, nodes) in zip(line, row, strict=True):
+            image = axes.imshow(filled(nodes.scores), origin="lower", aspect="auto", interpolation="nearest", **scale)
+            axes.set_title(plain(f"{nodes.kind}s, {panel.modality}"), fontsize=6)
+            tick(axes.set_xticks, panel.tokens, rotation=90)
+            tick(axes.set_yticks, figure.layers)
+        sheet.colorbar(image, ax=line, label=plain(figure.value_title), fraction=0.03)
+
+
+def _rows(pair: Pair) -> list[list[tuple[Panel, Nodes]]]:
+    """The panels of a prompt side by side, once for each kind of nodes."""
+    by_side = [[(side.panel, nodes) for nodes in side.nodes] for side in pair.sides]
+    return [list(row) for row in zip(*by_side, strict=True)]
 
 
 def _panel(axes: "Axes", panel: Panel, verdict: str) -> None:

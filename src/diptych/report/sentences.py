@@ -86,10 +86,14 @@ def _picture_maps(figure: PictureMaps) -> str:
 
 def _diptych(figure: Diptych) -> str:
     scores = [
-        (value, f"layer {figure.layers[layer]}, '{side.panel.tokens[pos]}' of the {side.panel.modality}, {pair.title}")
+        (
+            value,
+            f"{nodes.kind}s of layer {figure.layers[layer]}, '{side.panel.tokens[pos]}' of the {side.panel.modality}, {pair.title}",
+        )
         for pair in figure.pairs
         for side in pair.sides
-        for layer, row in enumerate(side.scores)
+        for nodes in side.nodes
+        for layer, row in enumerate(nodes.scores)
         for pos, value in enumerate(row)
         if known(value)
     ]

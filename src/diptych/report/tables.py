@@ -130,16 +130,16 @@ def _picture_maps(figure: PictureMaps) -> Raw:
 
 
 def _diptych(figure: Diptych) -> Raw:
-    """For each token of each prompt, the layer at which its score is greatest in size."""
+    """For each token of each prompt and each kind of nodes, the layer at which their score is greatest in size."""
     rows = []
-    for pair in figure.pairs:
-        for side in pair.sides:
-            for pos, token in enumerate(side.panel.tokens):
-                sizes = [_size(row[pos]) for row in side.scores]
-                layer = sizes.index(max(sizes))
-                place = [pair.title, side.panel.modality, pos, token, side.panel.segments[pos]]
-                rows.append([*place, figure.layers[layer], side.scores[layer][pos]])
-    return ["prompt", "panel", "position", "token", "segment", "strongest layer", figure.value_title], rows
+    shown = [(pair, side, nodes) for pair in figure.pairs for side in pair.sides for nodes in side.nodes]
+    for pair, side, nodes in shown:
+        for pos, token in enumerate(side.panel.tokens):
+            sizes = [_size(row[pos]) for row in nodes.scores]
+            layer = sizes.index(max(sizes))
+            place = [pair.title, side.panel.modality, pos, token, side.panel.segments[pos], f"{nodes.kind}s"]
+            rows.append([*place, figure.layers[layer], nodes.scores[layer][pos]])
+    return ["prompt", "panel", "position", "token", "segment", "nodes", "strongest layer", figure.value_title], rows
 
 
 def _size(value: Number) -> float:

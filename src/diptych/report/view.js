@@ -1,4 +1,5 @@
-/* The diptych view: one prompt in two panels, its scores at the chosen layer, faded where the chosen circuit holds nothing. */
+/* The diptych view: one prompt in two panels, the scores of its heads or neurons at the chosen layer, faded where the chosen
+   circuit holds none of them. */
 (function () {
   "use strict";
 
@@ -23,13 +24,13 @@
     return Math.max(1e-12, ...values.map((value) => Math.abs(value || 0)));
   }
 
-  /* The largest score at a layer, in both panels: they share one scale. */
-  function highest(pair, layer) {
-    return largest(pair.sides.flatMap((side) => side.scores[layer]));
+  /* The largest score of a kind of nodes at a layer, in both panels: they share one scale. */
+  function highest(pair, kind, layer) {
+    return largest(pair.sides.flatMap((side) => side.nodes[kind].scores[layer]));
   }
 
-  function bestLayer(pair, layers) {
-    const highs = layers.map((_, layer) => highest(pair, layer));
+  function bestLayer(pair, kind, layers) {
+    const highs = layers.map((_, layer) => highest(pair, kind, layer));
     return highs.indexOf(Math.max(...highs));
   }
 
@@ -37,42 +38,55 @@
     const data = JSON.parse(root.querySelector("script").textContent);
     const layer = root.querySelector(".layer");
     const size = root.querySelector(".size");
+    const kinds = Array.from(root.querySelectorAll(".kinds input"));
     const panels = root.querySelector(".diptych");
     let place = 0;
-    let nodes = []; // one per token: its button, side and position
+    let spots = []; // one per token or patch: its button, side and position
 
-    function details(side, position) {
-      const named = side.named[+layer.value][position];
-      const heads = named.map(([name, score, first]) => `${name} ${shown(score)} (${first <= +size.value ? "in" : "not in"} the circuit)`);
-      const head = `${visible(side.panel.tokens[position])}, position ${position}, ${side.panel.segments[position]}`;
-      return `${head}: ${shown(side.scores[+layer.value][position])} at layer ${data.layers[+layer.value]}. ${heads.join("; ") || "No head has a score here"}.`;
+    function kind() {
+      return kinds.findIndex((one) => one.checked);
     }
 
-    function tell(node) {
-      node.panel.querySelector(".detail").textContent = details(node.side, node.position);
+    function word() {
+      return kinds[kind()].value;
+    }
+
+    function details(side, position) {
+      const nodes = side.nodes[kind()];
+      const named = nodes.named[+layer.value][position];
+      const told = named.map(([node, score, first]) => `${word()} ${node} ${shown(score)} (${first <= +size.value ? "in" : "not in"} the circuit)`);
+      const head = `${visible(side.panel.tokens[position])}, position ${position}, ${side.panel.segments[position]}`;
+      const none = `No ${word()} here has a hundredth of the layer's highest score`;
+      return `${head}: ${shown(nodes.scores[+layer.value][position])} at layer ${data.layers[+layer.value]}. ${told.join("; ") || none}.`;
+    }
+
+    function tell(spot) {
+      const detail = spot.panel.querySelector(".detail");
+      detail.textContent = details(spot.side, spot.position);
+      detail.spot = spot;
     }
 
     /* One stop for the Tab key in each panel; arrows go on from there. */
-    function move(event, node) {
+    function move(event, spot) {
       const step = ARROWS[event.key];
       if (!step) return;
-      const row = nodes.filter((other) => other.side === node.side);
-      const next = row[row.indexOf(node) + step];
+      const row = spots.filter((other) => other.side === spot.side);
+      const next = row[row.indexOf(spot) + step];
       if (!next) return;
       event.preventDefault();
-      node.button.tabIndex = -1;
+      spot.button.tabIndex = -1;
       next.button.tabIndex = 0;
       next.button.focus();
     }
 
     function button(panel, side, position, className, text) {
       const made = element("button", className, text);
-      const node = { button: made, panel, side, position };
+      const spot = { button: made, panel, side, position };
       made.type = "button";
-      made.tabIndex = nodes.some((other) => other.side === side) ? -1 : 0;
-      for (const event of ["focus", "mouseenter", "click"]) made.addEventListener(event, () => tell(node));
-      made.addEventListener("keydown", (event) => move(event, node));
-      nodes.push(node);
+      made.tabIndex = spots.some((other) => other.side === side) ? -1 : 0;
+      for (const event of ["focus", "mouseenter", "click"]) made.addEventListener(event, () => tell(spot));
+      made.addEventListener("keydown", (event) => move(event, spot));
+      spots.push(spot);
       return made;
     }
 
@@ -115,7 +129,7 @@
       verdict.append(element("span", "", "answers"), " ", element("strong", "", side.panel.predicted), " ", element("em", "", right));
       panel.append(element("h4", "", side.panel.modality === "image" ? "Image" : "Text"));
       if (side.panel.picture) panel.append(picture(panel, side));
-      const detail = element("p", "detail", "Point at a token or a patch for its heads.");
+      const detail = element("p", "detail", "Point at a token or a patch for its heads or neurons.");
       detail.setAttribute("role", "status");
       panel.append(tokens(panel, side), detail, verdict);
       return panel;
@@ -123,7 +137,7 @@
 
     function fill() {
       const pair = data.pairs[place];
-      nodes = [];
+      spots = [];
       panels.replaceChildren(...pair.sides.map((side) => panelOf(side, pair)));
       root.querySelector(".query").textContent = pair.query;
       root.querySelector(".right-answer").textContent = pair.answer;
@@ -134,18 +148,20 @@
     }
 
     function paint() {
-      const high = highest(data.pairs[place], +layer.value);
+      const high = highest(data.pairs[place], kind(), +layer.value);
       root.querySelector(".high").textContent = shown(high);
-      for (const { button: one, side, position } of nodes) {
-        const value = side.scores[+layer.value][position] || 0;
+      for (const { button: one, side, position } of spots) {
+        const nodes = side.nodes[kind()];
+        const value = nodes.scores[+layer.value][position] || 0;
         one.style.setProperty("--share", (Math.abs(value) / high).toFixed(3));
         one.classList.toggle("negative", value < 0);
-        one.classList.toggle("out", side.first[+layer.value][position] > +size.value);
+        one.classList.toggle("out", nodes.first[+layer.value][position] > +size.value);
       }
-      const inside = nodes.filter(({ button: one }) => !one.classList.contains("out")).length;
+      panels.querySelectorAll(".detail").forEach((one) => one.spot && tell(one.spot));
+      const inside = spots.filter(({ button: one }) => !one.classList.contains("out")).length;
       root.querySelector(".layer-said").textContent = data.layers[+layer.value];
-      root.querySelector(".size-said").textContent = `${shown(100 * data.sizes[+size.value])}% of all nodes`;
-      root.querySelector(".said").textContent = `At this layer the circuit holds heads at ${inside} of ${nodes.length} positions of this prompt; ${data.said[+size.value]}.`;
+      root.querySelector(".size-said").textContent = `${shown(100 * data.sizes[+size.value])}% of all heads, and of all neurons`;
+      root.querySelector(".said").textContent = `At this layer the circuit holds ${word()}s at ${inside} of ${spots.length} positions of this prompt; ${data.said[+size.value]}.`;
     }
 
     function step(by) {
@@ -153,11 +169,12 @@
       fill();
     }
 
-    layer.value = bestLayer(data.pairs[0], data.layers);
+    layer.value = bestLayer(data.pairs[0], kind(), data.layers);
     root.querySelector(".previous").addEventListener("click", () => step(-1));
     root.querySelector(".next").addEventListener("click", () => step(1));
     layer.addEventListener("input", paint);
     size.addEventListener("input", paint);
+    kinds.forEach((one) => one.addEventListener("change", paint));
     fill();
   }
 
