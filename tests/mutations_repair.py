@@ -4,6 +4,7 @@ from mutations import Mutation
 
 DELAYED = "src/diptych/delayed.py"
 PREVIEW = "src/diptych/models/preview.py"
+SHARED = "src/diptych/models/shared.py"
 BACKPATCH = "src/diptych/backpatch.py"
 WRITTEN = "src/diptych/written.py"
 SWEEP = "src/diptych/experiments/_sweep.py"
@@ -69,7 +70,7 @@ REPAIR_MUTATIONS: tuple[Mutation, ...] = (
         "tests/test_delayed.py::test_a_delayed_model_can_be_copied_and_attributed",
     ),
     (
-        PREVIEW,
+        SHARED,
         "deepcopy(model, shared)",
         "deepcopy(model)",
         "tests/test_delayed.py::test_the_user_s_model_is_left_without_a_hook_and_its_weights_are_shared[llava]",
@@ -83,8 +84,8 @@ REPAIR_MUTATIONS: tuple[Mutation, ...] = (
     ),
     (
         BACKPATCH,
-        "with _patched(vlm, positions, [cell], own, donors), vlm.record_residuals() as residuals:",
-        "with vlm.record_residuals() as residuals, _patched(vlm, positions, [cell], own, donors):",
+        "with record_handed(vlm) as residuals, _patched(vlm, positions, [cell], own, donors):",
+        "with _patched(vlm, positions, [cell], own, donors), record_handed(vlm) as residuals:",
         "tests/test_backpatch.py::test_rounds_of_a_loop_equal_whole_runs_to_the_bit[cell1-llava-eager]",
     ),
     (
@@ -95,9 +96,9 @@ REPAIR_MUTATIONS: tuple[Mutation, ...] = (
     ),
     (
         BACKPATCH,
-        "self.preview.seen[self.source]",
-        "self.preview.seen[0]",
-        "tests/test_backpatch.py::test_a_patched_model_runs_as_the_cell_does_to_the_bit[cell0-gemma3-sdpa]",
+        ", reader=vlm.model",
+        "",
+        "tests/test_guided.py::test_with_the_patch_in_place_what_it_overwrites_has_no_score",
     ),
     (
         BACKPATCH,
@@ -169,8 +170,8 @@ REPAIR_MUTATIONS: tuple[Mutation, ...] = (
     # what nodes write
     (
         WRITTEN,
-        "            return whole\n\n        return edit\n\n    with vlm",
-        "            return live\n\n        return edit\n\n    with vlm",
+        "            return whole\n\n        return edit\n\n    with edit",
+        "            return live\n\n        return edit\n\n    with edit",
         "tests/test_written.py::test_one_head_writes_its_value_times_its_weights_at_its_position",
     ),
     (
@@ -206,8 +207,8 @@ REPAIR_MUTATIONS: tuple[Mutation, ...] = (
     ),
     (
         GUIDED,
-        "argsort(descending=True, stable=True)",
-        "argsort(stable=True)",
+        "[among].argsort(descending=True, stable=True)",
+        "[among].argsort(stable=True)",
         "tests/test_guided.py::test_the_positions_let_through_are_those_that_hold_most_of_the_circuit",
     ),
     (

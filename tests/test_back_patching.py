@@ -17,6 +17,7 @@ from diptych.experiments.back_patching import _gap, _rows, _summary
 from diptych.items import Contrast, Task
 from diptych.metrics import correct
 from diptych.models.encode import AnswerTokens, answer_tokens, collate, encode_item
+from diptych.models.handed import record_handed
 from diptych.models.load import load
 from diptych.models.vlm import VLM
 from diptych.result import Result, Row
@@ -145,7 +146,7 @@ def test_the_wrong_donor_is_the_counterfactual_of_each_prompt() -> None:
     contrasts, _ = shapes()
     vlm = tiny("qwen2_vl")
     prompts, others = ([encode_item(vlm, getattr(one, which), "image") for one in contrasts] for which in FIELDS)
-    with torch.no_grad(), vlm.record_residuals() as donors:
+    with torch.no_grad(), record_handed(vlm) as donors:
         vlm.run(vlm.capture(collate(others)))
     patch = partial(back_patch, vlm, vlm.capture(collate(prompts)), prompts[0].layout.data, [Cell(1, 3, 2)])
 

@@ -3,13 +3,18 @@
 import pytest
 import torch
 
+import zoo
 from diptych.backpatch import Cell, back_patch, cells, loop, noise_like, patched
 from diptych.errors import InputError
-from diptych.interventions import patch_residuals
+from diptych.interventions import overwrite, patch_residuals
 from diptych.items import MODALITIES, Modality
+from diptych.models.handed import record_handed
+from diptych.models.hooks import hooks
+from diptych.models.streams import edit_streams
 from diptych.models.vlm import VLM
 from prompts import batch
 from tiny import FAMILIES, KERNELS, tiny
+from zoo import QUIET
 
 every_model = pytest.mark.parametrize(("family", "kernel"), [(f, k) for f in FAMILIES for k in KERNELS])
 both_panels = pytest.mark.parametrize("modality", MODALITIES)
@@ -18,11 +23,44 @@ both_panels = pytest.mark.parametrize("modality", MODALITIES)
 @torch.no_grad()
 def two_passes(vlm: VLM, call, positions: slice, cell: Cell) -> torch.Tensor:
     """The definition: record everything, then a whole second pass that overwrites as it goes."""
-    with vlm.record_residuals() as residuals:
+    with record_handed(vlm) as residuals:
         vlm.run(call)
     values = {destination: residuals[source] for source, destination in cell.pairs(len(vlm.layers))}
     with patch_residuals(vlm, positions, values):
         return vlm.run(call)
+
+
+@QUIET
+@pytest.mark.parametrize("name", ["qwen3_vl", "qwen3_vl_moe"])
+def test_so_they_do_where_features_are_added_between_layers(name: str) -> None:
+    vlm = zoo.tiny(name)
+    some = batch(vlm, "image", 1)
+    call, data = vlm.capture(some.clean), some.layout.data
+
+    for cell, logits in back_patch(vlm, call, data, [*cells(4, (1, 3)), Cell(1, 1, 1)], batch_size=1):
+        assert torch.equal(logits, two_passes(vlm, call, data, cell)), cell
+        assert torch.equal(logits, vlm.run(call)) == (cell == Cell(1, 1, 1))
+    copy, cell = patched(vlm, Cell(1, 3, 2)), Cell(1, 3, 2)
+    assert torch.equal(copy.run(copy.capture(some.clean)), two_passes(vlm, call, data, cell))
+
+
+@QUIET
+@torch.no_grad()
+def test_a_layer_that_is_not_called_hands_on_what_it_would_have_been_given() -> None:
+    vlm = zoo.tiny("mllama")  # runs no layer of cross attention on a text
+    some = batch(vlm, "text", 1)
+    call, data = vlm.capture(some.clean), some.layout.data
+    with record_handed(vlm) as own, vlm.record_outputs() as outputs:
+        vlm.run(call)
+
+    found = dict(back_patch(vlm, call, data, cells(4, (1, 3))))
+
+    assert sorted(outputs) == [0, 2] and torch.equal(own[0], own[1]) and torch.equal(own[2], own[3])
+    for cell, logits in found.items():
+        seen = [source for source, destination in cell.pairs(4) if destination < 2]  # the last of them enters layer 2
+        with edit_streams(vlm, {2: lambda live, seen=seen: overwrite(live, data, own[seen[-1]])} if seen else {}):
+            assert torch.equal(logits, vlm.run(call)), cell
+    assert len({float(logits.sum()) for logits in found.values()}) == 2
 
 
 @every_model
@@ -72,9 +110,9 @@ def test_only_the_given_positions_of_the_destination_change() -> None:
     vlm = tiny("qwen2_vl")
     some = batch(vlm, "image", 1)
     call = vlm.capture(some.clean)
-    with torch.no_grad(), vlm.record_residuals() as clean:
+    with torch.no_grad(), record_handed(vlm) as clean:
         vlm.run(call)
-    with torch.no_grad(), patch_residuals(vlm, some.layout.data, {1: clean[3]}), vlm.record_residuals() as patched:
+    with torch.no_grad(), record_handed(vlm) as patched, patch_residuals(vlm, some.layout.data, {1: clean[3]}):
         vlm.run(call)
 
     data = some.layout.data
@@ -83,11 +121,32 @@ def test_only_the_given_positions_of_the_destination_change() -> None:
     assert torch.equal(patched[1][:, data.stop :], clean[1][:, data.stop :])
 
 
+@QUIET
+@torch.no_grad()
+def test_features_that_are_added_between_layers_are_those_of_the_source() -> None:
+    vlm = zoo.tiny("qwen3_vl")  # adds features of the picture behind layers 0, 1 and 2
+    some = batch(vlm, "image", 1)
+    call, data = vlm.capture(some.clean), some.layout.data
+    read: list[torch.Tensor] = []
+
+    def run(cell: Cell | None, layer: int) -> torch.Tensor:
+        """What the layer's own first module reads at the data positions."""
+        with hooks(vlm.layers[layer].input_layernorm.register_forward_pre_hook(lambda m, args: read.append(args[0]))):
+            next(back_patch(vlm, call, data, [cell])) if cell else vlm.run(call)
+        return read.pop()[:, data]
+
+    for cell in cells(4, (1, 3)):
+        for source, destination in cell.pairs(4):
+            if source < 3:  # what leaves the last layer is read by none
+                found, plain = run(cell, destination + 1), run(None, destination + 1)
+                assert torch.equal(found, run(None, source + 1)) and not torch.equal(found, plain)
+
+
 def test_the_picture_of_another_prompt_can_be_the_donor() -> None:
     vlm = tiny("qwen2_vl")
     some = batch(vlm, "image", 1)
     call, other = vlm.capture(some.clean), vlm.capture(some.counterfactual)
-    with torch.no_grad(), vlm.record_residuals() as donors:
+    with torch.no_grad(), record_handed(vlm) as donors:
         vlm.run(other)
 
     ((_, own),) = back_patch(vlm, call, some.layout.data, [Cell(0, 1, 2)])
@@ -123,7 +182,7 @@ def whole_rounds(vlm: VLM, call, positions: slice, cell: Cell, rounds: int) -> l
     values: dict[int, torch.Tensor] = {}
     logits = []
     for _ in range(rounds + 1):
-        with patch_residuals(vlm, positions, values), vlm.record_residuals() as residuals:
+        with record_handed(vlm) as residuals, patch_residuals(vlm, positions, values):
             logits.append(vlm.run(call))
         values = {destination: residuals[source] for source, destination in cell.pairs(len(vlm.layers))}
     return logits[1:]

@@ -11,6 +11,7 @@ from diptych.experiments._sweep import Outcomes, Sweep
 from diptych.experiments.cell_prediction import _rows, _summary, cost, log_odds, rank_correlation
 from diptych.first_order import first_order
 from diptych.items import MODALITIES, Modality
+from diptych.models.handed import record_handed
 from prompts import batch
 from test_attribution import double
 from tiny import FAMILIES, tiny
@@ -23,7 +24,7 @@ def test_the_first_order_effect_is_the_derivative_of_the_patch(family: str, moda
     some = batch(vlm, modality, 2)
     call, data = vlm.capture(some.clean), some.layout.data
     metric = partial(log_odds, answers=some.answers, choices=torch.arange(10, 60))
-    with torch.no_grad(), vlm.record_residuals() as own:
+    with torch.no_grad(), record_handed(vlm) as own:
         vlm.run(call)
 
     def moved(cell: Cell, step: float) -> torch.Tensor:

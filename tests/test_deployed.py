@@ -19,6 +19,7 @@ from diptych.interventions import patch_residuals
 from diptych.items import Item
 from diptych.models.encode import Prompt, collate, encode_item
 from diptych.models.generate import Edits, generate_tokens
+from diptych.models.handed import record_handed
 from diptych.models.hooks import hooks
 from diptych.models.vlm import VLM
 from prompts import Noise, item
@@ -49,7 +50,7 @@ def two_passes(vlm: VLM, some: Sequence[Prompt], cell: Cell = CELL, rounds: int 
     call, data = vlm.capture(collate(some)), some[0].layout.data
     values: dict[int, torch.Tensor] = {}
     for _ in range(rounds):
-        with patch_residuals(vlm, data, values), vlm.record_residuals() as residuals:
+        with record_handed(vlm) as residuals, patch_residuals(vlm, data, values):
             vlm.run(call)
         values = {destination: residuals[source] for source, destination in cell.pairs(len(vlm.layers))}
 

@@ -15,9 +15,11 @@ from diptych.batch import Batch
 from diptych.experiments._guided import (
     _by_nodes,
     _by_positions,
+    _drawn,
     _nodes,
     _patched,
     _positions,
+    _weight,
     drawn_like,
     guided,
 )
@@ -25,7 +27,7 @@ from diptych.experiments._guided_overlap import changes, decided, score_patched
 from diptych.experiments._judged import Judged, paragraph, summary
 from diptych.experiments._sweep import HELD_OUT
 from diptych.experiments.discover import score
-from diptych.experiments.guided_back_patching import _bars, _fewer, _rows
+from diptych.experiments.guided_back_patching import _alike, _bars, _fewer, _rows
 from diptych.grid import Circuit, Grid
 from diptych.items import Task
 from diptych.layout import Layout
@@ -101,6 +103,25 @@ def test_the_positions_let_through_are_those_that_hold_most_of_the_circuit() -> 
     assert len({tuple(one.tolist()) for one in drawn}) > 5
 
 
+def test_of_positions_that_hold_as_much_those_taken_are_drawn_and_the_note_says_how_many() -> None:
+    layout = Layout.of((2, 7), 9)
+    every = grid().map(torch.ones_like)  # as a circuit of spans is on tokens: all positions alike
+    weights = _weight(every)[layout.data]
+
+    chosen = {tuple(_positions(every.at("data"), 2, 3, seed)[1].nonzero().flatten().tolist()) for seed in range(20)}
+
+    assert (
+        len(chosen) > 5
+        and {len(one) for one in chosen} == {2}
+        and {p for one in chosen for p in one} == {2, 3, 4, 5, 6}
+    )
+    assert (_drawn(weights, 2), _drawn(weights, 5), _drawn(weights, 0)) == (2, 0, 0)
+    assert (_drawn(torch.tensor([1.0, 3.0, 2.0, 2.0]), 2), _drawn(torch.tensor([1.0, 3.0, 2.0, 2.0]), 3)) == (1, 0)
+    (note,) = _alike({"drawn": torch.tensor([2, 1]), "let": torch.tensor([2, 2])})
+    assert note.startswith("Of 2.0 data positions let through, 1.5 on average are drawn from more that hold as much")
+    assert _alike({"drawn": torch.tensor([0, 0]), "let": torch.tensor([2, 2])}) == []
+
+
 def test_random_nodes_are_as_many_in_each_layer_and_of_each_kind_and_in_the_data() -> None:
     circuit = grid()
 
@@ -126,7 +147,7 @@ def test_random_parts_are_other_ones_for_each_draw_and_the_same_for_each_batch()
     parts = [work(vlm, (0, [item]), batch_size=1) for item in items]
 
     assert whole["nodes"].shape == whole["positions"].shape == (6, 3)
-    assert set(whole) == {"base", "positions", "nodes", "held", "asked", "let"}
+    assert set(whole) == {"base", "positions", "nodes", "held", "asked", "let", "drawn"}
     for name in whole:
         assert torch.equal(whole[name], torch.cat([part[name] for part in parts], -1))
 

@@ -5,23 +5,27 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from diptych.errors import InputError
 from diptych.interventions import overwrite, patch_residuals
+from diptych.models.applied import Applied
 from diptych.models.calls import DecoderCall
-from diptych.models.preview import Preview, at
-from diptych.models.resume import stream, with_stream
+from diptych.models.handed import record_handed, started
+from diptych.models.shared import sharing_weights
 from diptych.models.vlm import VLM
 
 
 @dataclass(frozen=True, order=True)
 class Cell:
-    """Overwrite `resid_post` of layers destination ± half by that of layers source ± half; window = 2·half + 1."""
+    """Overwrite `resid_post` of layers destination ± half by that of layers source ± half; window = 2·half + 1.
+
+    Where a model adds features of the picture between layers, they are in `resid_post`, which is read and overwritten as it
+    is handed to the next layer (methods §10).
+    """
 
     destination: int
     window: int
@@ -67,7 +71,7 @@ def back_patch(
     overwritten are not run again, and cells of one destination and window share a batch.
     Cost ≤ 1F + Σ_cells (L − destination + half)/L · F.
     """
-    with vlm.record_residuals() as own:
+    with record_handed(vlm) as own:
         vlm.run(call)
     donors = own if sources is None else sources
     layers = len(vlm.layers)
@@ -87,12 +91,12 @@ def loop(
     vlm: VLM, call: DecoderCall, positions: slice, cell: Cell, rounds: int
 ) -> Iterator[Float[Tensor, "batch vocab"]]:
     """Last-position logits of each round under one cell: the first patches from the plain run, others from the round before."""
-    with vlm.record_residuals() as own:
+    with record_handed(vlm) as own:
         vlm.run(call)
     donors = own
     for _ in range(rounds):
         # recorded behind the patches: what a layer was overwritten with is what the next round takes from it
-        with _patched(vlm, positions, [cell], own, donors), vlm.record_residuals() as residuals:
+        with record_handed(vlm) as residuals, _patched(vlm, positions, [cell], own, donors):
             logits = vlm.run(call)
         yield logits
         donors = residuals
@@ -111,28 +115,13 @@ def noise_like(
 def patched(vlm: VLM, cell: Cell) -> VLM:
     """The model with its data positions back-patched in every run on a picture: to attribute, or to ablate, with the patch.
 
-    Equal to `back_patch` on the image panel. What is patched is a constant to gradients: nodes count in the second pass
-    alone. Weights are shared with `vlm`.
+    Equal to `back_patch` on the image panel. What is patched is seen in the original, whatever is done to the copy, and is
+    a constant to gradients: nodes count in the second pass alone. Weights are shared with `vlm`.
     """
-    preview = Preview(vlm, VLM.record_residuals)
     digest = hashlib.sha256(f"{vlm.digest} {cell}".encode()).hexdigest()[:12]
-    copy = preview.copy(f"{vlm.name} (back-patched)", digest)
-    for source, destination in cell.pairs(len(vlm.layers)):
-        copy.layers[destination].register_forward_hook(_Write(preview, source).write)
+    copy = sharing_weights(vlm, f"{vlm.name} (back-patched)", digest)
+    Applied(copy.model, cell.pairs(len(vlm.layers)), reader=vlm.model)
     return copy
-
-
-@dataclass(eq=False)
-class _Write:
-    """Overwrites a layer's output at data positions by what the preview saw of another layer."""
-
-    preview: Preview
-    source: int
-
-    def write(self, module: nn.Module, args: Any, output: Any) -> Any:
-        if self.preview.seen is None:
-            return output
-        return with_stream(output, at(self.preview.places, self.preview.seen[self.source], stream(output)))
 
 
 def _run_chunk(
@@ -162,5 +151,5 @@ def _patched(
     }
     first = min(values)
     residual = overwrite(own[first].repeat(len(chunk), 1, 1), positions, values.pop(first))
-    with vlm.resume(first + 1, residual), patch_residuals(vlm, positions, values):
+    with patch_residuals(vlm, positions, values), started(vlm, first, residual):
         yield

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from diptych.backpatch import Cell
 from diptych.models.calls import DecoderCall
+from diptych.models.handed import edit_handed
 from diptych.models.vlm import VLM, Edit
 
 
@@ -34,7 +35,8 @@ def first_order(
 
         return edit
 
-    with torch.enable_grad(), vlm.edit_outputs({layer: movable(layer) for layer in range(len(vlm.layers))}):
+    every = {layer: movable(layer) for layer in range(len(vlm.layers))}
+    with torch.enable_grad(), edit_handed(vlm.layers, every):
         value = metric(vlm.run(call)).sum()
     slopes = dict(zip(moves, torch.autograd.grad(value, list(moves.values())), strict=True))
 

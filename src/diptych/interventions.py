@@ -12,6 +12,7 @@ from diptych.activations import Activations
 from diptych.errors import MismatchError, UnsupportedModel
 from diptych.grid import Circuit
 from diptych.models.calls import DecoderCall
+from diptych.models.handed import edit_handed
 from diptych.models.vlm import VLM, Edit
 
 
@@ -77,13 +78,14 @@ def patch_residuals(
 ) -> Iterator[None]:
     """While open, `resid_post` of each layer given is overwritten at `positions` by the same positions of its values.
 
-    Layers below the lowest one given run live; see `diptych.backpatch` for resuming above them.
+    It is overwritten as it is handed to the next layer, so that nothing is added to it on the way. Layers below the
+    lowest one given run live; see `diptych.backpatch` for starting above them.
     """
 
     def write(value: Tensor) -> Callable[[Tensor], Tensor]:
         return lambda live: overwrite(live, positions, value)
 
-    with vlm.edit_outputs({layer: write(value) for layer, value in values.items()}):
+    with edit_handed(vlm.layers, {layer: write(value) for layer, value in values.items()}):
         yield
 
 

@@ -12,13 +12,14 @@ from diptych.activations import Activations
 from diptych.grid import Circuit
 from diptych.interventions import require_own
 from diptych.models.calls import DecoderCall
+from diptych.models.handed import edit_handed, record_handed, started
 from diptych.models.site import Site
 from diptych.models.vlm import VLM, Edit
 
 
 @dataclass(frozen=True, eq=False)
 class Plain:
-    """A plain run of a call: its nodes and the `resid_post` of every layer."""
+    """A plain run of a call: its nodes, and the `resid_post` that every layer hands on."""
 
     call: DecoderCall
     nodes: Activations
@@ -27,7 +28,7 @@ class Plain:
     @classmethod
     @torch.no_grad()
     def of(cls, vlm: VLM, call: DecoderCall) -> "Plain":
-        with vlm.record() as recording, vlm.record_residuals() as residuals:
+        with vlm.record() as recording, record_handed(vlm) as residuals:
             vlm.run(call)
         return cls(call, recording.activations(), residuals)
 
@@ -48,7 +49,7 @@ def written(
     with (
         vlm.edit_inputs(dict(_without(vlm, plain, sets, layers))),
         _differences(vlm, plain, len(sets), layers) as found,
-        vlm.resume(above + 1, start),
+        started(vlm, above, start),
     ):
         vlm.run(plain.call.repeat(len(sets)))
     return torch.stack(found).sum(0).unflatten(0, (len(sets), plain.call.batch))
@@ -67,7 +68,7 @@ def _differences(vlm: VLM, plain: Plain, times: int, layers: range) -> Iterator[
 
         return edit
 
-    with vlm.edit_outputs({layer: put_back(layer) for layer in layers}):
+    with edit_handed(vlm.layers, {layer: put_back(layer) for layer in layers}):
         yield found
 
 

@@ -15,6 +15,7 @@ from diptych.experiments._sweep import Array, gain_row
 from diptych.items import Contrast
 from diptych.metrics import correct
 from diptych.models.encode import AnswerTokens, collate, encode_item
+from diptych.models.handed import record_handed
 from diptych.models.vlm import VLM
 from diptych.pictures import plain_digest
 from diptych.result import Row
@@ -47,9 +48,9 @@ def controlled(
         for items in zip(*((one.clean, one.counterfactual) for one in contrasts), strict=True)
     )
     call, data = vlm.capture(collate(prompts)), prompts[0].layout.data
-    with vlm.record_residuals() as own:
+    with record_handed(vlm) as own:
         plain = vlm.run(call)
-    with vlm.record_residuals() as wrong:
+    with record_handed(vlm) as wrong:
         vlm.run(vlm.capture(collate(others)))
 
     def patched(sources: Sequence[Tensor], where: Cell = cell) -> Tensor:

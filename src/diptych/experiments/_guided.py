@@ -39,7 +39,8 @@ def guided(
 ) -> dict[str, Tensor]:
     """Whether each image prompt is answered correctly: unpatched [n], and by positions and by nodes [set, n] as in `PARTS`
     and then for each random set, of which there are none if the circuit holds no data position; and of each prompt how
-    many data positions hold a node of the circuit, how many `share` asks for, and how many are let through [n]."""
+    many data positions hold a node of the circuit, how many `share` asks for, how many are let through, and how many of
+    these are drawn from more that hold as much [n]."""
     _, items = payload
     prompts = [encode_item(vlm, item, "image") for item in items]
     layout = prompts[0].layout
@@ -51,6 +52,7 @@ def guided(
     draws = draws if _weight(circuit.at("data")).any() else 0
     held, asked = int(_weight(inside).count_nonzero()), math.ceil(share * (layout.data.stop - layout.data.start))
     counts = {"held": held, "asked": asked, "let": min(held, asked)}
+    counts["drawn"] = _drawn(_weight(inside)[layout.data], counts["let"])
 
     def right(sets: Iterator[Values]) -> Tensor:
         """[set, n]."""
@@ -114,19 +116,31 @@ def _chunks(sets: Iterator[Circuit], at_once: int) -> Iterator[list[Circuit]]:
 
 
 def _positions(inside: Circuit, count: int, draws: int, seed: int) -> list[Bool[Tensor, " pos"]]:
-    """All data positions; the `count` of them that hold most of the circuit; the others; and as many at random."""
+    """All data positions; the `count` of them that hold most of the circuit; the others; and as many at random.
+
+    Of positions that hold as much, those that are taken are drawn: a circuit of spans holds all alike.
+    """
     data = inside.layout.data
     every = torch.zeros(inside.layout.length, dtype=torch.bool)
     every[data] = True
 
-    def most(weights: Tensor) -> Tensor:
+    def most(weights: Tensor, draw: int) -> Tensor:
+        among = torch.rand(len(every), generator=torch.Generator().manual_seed(seed + draw))[data].argsort(descending=True)
         chosen = torch.zeros_like(every)
-        chosen[data.start + weights[data].argsort(descending=True, stable=True)[:count]] = True
+        chosen[data.start + among[weights[data][among].argsort(descending=True, stable=True)][:count]] = True
         return chosen
 
-    ours = most(_weight(inside))
-    drawn = (torch.rand(len(every), generator=torch.Generator().manual_seed(seed + draw)) for draw in range(draws))
-    return [every, ours, every & ~ours, *map(most, drawn)]
+    ours = most(_weight(inside), draws)
+    return [every, ours, every & ~ours, *(most(torch.zeros(len(every)), draw) for draw in range(draws))]
+
+
+def _drawn(weights: Tensor, count: int) -> int:
+    """How many of the `count` highest weights are taken from more that are equal."""
+    if not count:
+        return 0
+    lowest = weights.sort(descending=True).values[count - 1]
+    needed = count - int((weights > lowest).sum())
+    return needed if int((weights == lowest).sum()) > needed else 0
 
 
 def _weight(inside: Circuit) -> Tensor:

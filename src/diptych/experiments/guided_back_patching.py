@@ -23,7 +23,11 @@ from diptych.run import Finding, Run
 VERSION = 4
 USES = ("accuracy", "discover", "faithfulness_curve", "back_patching")
 WAYS = {"positions": "data positions", "nodes": "nodes"}
-POSITIONS = {"held": "data positions that hold the circuit", "let": "data positions let through"}
+POSITIONS = {
+    "held": "data positions that hold the circuit",
+    "let": "data positions let through",
+    "drawn": "of them drawn from more that hold as much",
+}
 NO_TEXT = "The task has no text panel, so there is no text circuit to compare with."
 
 
@@ -82,6 +86,7 @@ def guided_back_patching(
             "data positions.",
             "What a set of nodes writes: the change of each layer's output if they are set to zero and all others are held.",
             *_fewer(found),
+            *_alike(found),
             *(decided(compared) if compared else [NO_TEXT]),
         ],
     )
@@ -128,6 +133,17 @@ def _fewer(found: dict[str, Tensor]) -> list[str]:
         f"The circuit holds a node at {fixed(float(held.mean()), 1)} data positions of a prompt on average, the share asks for "
         f"{fixed(float(asked.mean()), 1)}: only positions that it holds are let through ({fixed(float(let.mean()), 1)}), and as many "
         f"random ones."
+    ]
+
+
+def _alike(found: dict[str, Tensor]) -> list[str]:
+    """A note where the circuit does not tell which data positions are its own."""
+    drawn, let = (float(found[name].double().mean()) for name in ("drawn", "let"))
+    if not drawn:
+        return []
+    return [
+        f"Of {fixed(let, 1)} data positions let through, {fixed(drawn, 1)} on average are drawn from more that hold as much of the "
+        f"circuit: so far the part is a random one. A circuit of spans holds all positions of a span alike."
     ]
 
 

@@ -1,7 +1,8 @@
 """Applied: back-patching on an unmodified Hugging Face model, whoever calls it, until it is removed (methods §10)."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import wraps
@@ -13,17 +14,18 @@ from torch import Tensor, nn
 
 from diptych.errors import InputError, UnsupportedModel
 from diptych.models.calls import rebuild
+from diptych.models.handed import edit_handed
 from diptych.models.hooks import hooks, replaced_forward
 from diptych.models.readable import require_decoder_only, require_eval, require_not_compiled
-from diptych.models.resume import stream, with_stream
 from diptych.models.sites import find_decoder, find_layers
+from diptych.models.vlm import Edit
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 Forward = Callable[..., Any]
 Values = Mapping[int, Float[Tensor, "batch pos d_model"]]
-"""Layer → what its output is overwritten by."""
+"""Layer → what its `resid_post` is overwritten by."""
 
 
 class _Recorded(Exception):
@@ -34,10 +36,13 @@ class _Recorded(Exception):
 class Applied:
     """A model whose decoder reads prompts with pictures twice; `remove`, or the end of a `with`, makes it plain again.
 
-    The first pass keeps what the source layers return and ends behind the last of them; it has a cache of its own. The
+    The first pass keeps `resid_post` of the source layers and ends behind the last of them; it has a cache of its own. The
     second one is the model's call, with the cache it was given: at each prompt's positions from its first to its last
-    image token, what a destination layer returns is overwritten by its source. Steps that generate see the patch through
-    that cache alone. With `rounds` n, each first pass but the first is patched from the one before it.
+    image token, `resid_post` of a destination layer is overwritten by that of its source, both as they are handed to the
+    next layer, with what the model adds in between. Steps that generate see the patch through that cache alone. With
+    `rounds` n, each first pass but the first is patched from the one before it. Threads take turns in the decoder.
+
+    `reader`: a model of the same weights whose decoder does the first passes; the model itself by default.
 
     Raises `UnsupportedModel` for an encoder-decoder, a compiled model, or a configuration that names no image token, and
     `InputError` for a model in training mode or one that is patched already.
@@ -46,9 +51,13 @@ class Applied:
     model: "PreTrainedModel" = field(repr=False)
     pairs: Sequence[tuple[int, int]]  # (source, destination) layers
     rounds: int = 1
+    reader: "PreTrainedModel | None" = field(default=None, repr=False)
     _token: int = field(init=False, repr=False)
     _layers: nn.ModuleList = field(init=False, repr=False)
-    _ids: Int[Tensor, "batch pos"] | None = field(init=False, default=None, repr=False)  # of the call that goes on
+    _call: threading.local = field(
+        init=False, default_factory=threading.local, repr=False
+    )  # `ids` of the one that goes on
+    _turn: threading.Lock = field(init=False, default_factory=threading.Lock, repr=False)
     _open: contextlib.ExitStack = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -76,33 +85,41 @@ class Applied:
     def __exit__(self, *error: object) -> None:
         self.remove()
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Applied":
+        raise InputError(
+            f"{type(self.model).__name__} is back-patched, and a copy of it would still run the original's decoder. Remove "
+            f"the patch before you copy the model, and patch the copy."
+        )
+
     def _look(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Note the token ids that a module around the decoder is called with."""
         ids = kwargs.get("input_ids", args[0] if args else None)
         if isinstance(ids, Tensor) and not ids.is_floating_point():
-            self._ids = ids
+            self._call.ids = ids
 
     def _forget(self, module: nn.Module, args: Any, output: Any) -> None:
-        self._ids = None
+        self._call.ids = None
 
     def _twice(self, own: Forward) -> Forward:
         @wraps(own)  # what a decoder takes is asked
         def forward(*args: Any, **kwargs: Any) -> Any:
-            where = self._pictures(kwargs)
-            if where is None:
-                return own(*args, **kwargs)
-            values: Values = {}
-            for _ in range(self.rounds):
-                values = self._sources(own, args, kwargs, where, values)
-            with self._overwriting(where, values):
-                return own(*args, **kwargs)
+            with self._turn:
+                where = self._pictures(kwargs)
+                if where is None:
+                    return own(*args, **kwargs)
+                values: Values = {}
+                for _ in range(self.rounds):
+                    values = self._sources(own, args, kwargs, where, values)
+                with edit_handed(self._layers, _overwriting(where, values)):
+                    return own(*args, **kwargs)
 
         forward.applied = self  # type: ignore[attr-defined]
         return forward
 
     def _pictures(self, kwargs: Mapping[str, Any]) -> Bool[Tensor, "batch pos"] | None:
         """The positions from each prompt's first to its last image token; None for a call that reads no picture."""
-        ids, cache = self._ids, kwargs.get("past_key_values")
+        ids: Int[Tensor, "batch pos"] | None = getattr(self._call, "ids", None)
+        cache = kwargs.get("past_key_values")
         if ids is not None and ids.shape[1] == 1:  # a step that generates: nothing more is asked of the device
             return None
         before = 0 if cache is None else int(cache.get_seq_length())
@@ -124,46 +141,48 @@ class Applied:
     def _sources(
         self, own: Forward, args: tuple[Any, ...], kwargs: dict[str, Any], where: Tensor, values: Values
     ) -> Values:
-        """What the source layers return in a run patched by `values`, by the layer they are for."""
+        """`resid_post` of the source layers in a run patched by `values`, by the layer they are for."""
+        run, layers = own, self._layers
+        if self.reader is not None:
+            decoder = find_decoder(self.reader)
+            run, layers = decoder.forward, find_layers(decoder)
         found: dict[int, Tensor] = {}
         last = max(source for source, _ in self.pairs)
 
-        def keep(layer: int) -> Callable[..., None]:
-            def look(module: nn.Module, inputs: Any, output: Any) -> None:
-                found[layer] = stream(output)
-                _require_positions(found[layer], where)
+        def keep(layer: int) -> Edit:
+            def look(live: Tensor) -> Tensor:
+                found[layer] = live
+                _require_positions(live, where)
                 if layer == last:
                     raise _Recorded
+                return live
 
             return look
 
-        sources = {source for source, _ in self.pairs}
         twin_args, twin_kwargs = rebuild((args, kwargs), "", lambda path, leaf: _twin(leaf))
         if "logits_to_keep" in twin_kwargs:  # Gemma 4 runs its last layers at those positions alone
             twin_kwargs["logits_to_keep"] = 0
         with (
-            self._overwriting(where, values),
-            hooks(*(self._layers[layer].register_forward_hook(keep(layer)) for layer in sources)),
+            edit_handed(layers, {source: keep(source) for source, _ in self.pairs}),
+            edit_handed(layers, _overwriting(where, values)),
             contextlib.suppress(_Recorded),
         ):
-            own(*twin_args, **twin_kwargs)
+            run(*twin_args, **twin_kwargs)
         return {destination: found[source] for source, destination in self.pairs}
 
-    @contextlib.contextmanager
-    def _overwriting(self, where: Tensor, values: Values) -> Iterator[None]:
-        """While open, each layer of `values` returns them at the positions `where`."""
 
-        def write(value: Tensor) -> Callable[..., Any]:
-            def on_output(module: nn.Module, inputs: Any, output: Any) -> Any:
-                live = stream(output)
-                kept = slice(where.shape[1] - live.shape[1], None)  # the last positions, if not all
-                there, other = where[:, kept, None].to(live.device), value[:, kept].to(live.device, live.dtype)
-                return with_stream(output, torch.where(there, other, live))
+def _overwriting(where: Tensor, values: Values) -> dict[int, Edit]:
+    """Edits of what layers hand on: `values` at the positions `where`."""
 
-            return on_output
+    def write(value: Tensor) -> Edit:
+        def edit(live: Tensor) -> Tensor:
+            kept = slice(where.shape[1] - live.shape[1], None)  # the last positions, if not all
+            there, other = where[:, kept, None].to(live.device), value[:, kept].to(live.device, live.dtype)
+            return torch.where(there, other, live)
 
-        with hooks(*(self._layers[layer].register_forward_hook(write(value)) for layer, value in values.items())):
-            yield
+        return edit
+
+    return {layer: write(value) for layer, value in values.items()}
 
 
 def _around(model: nn.Module, decoder: nn.Module) -> list[nn.Module]:

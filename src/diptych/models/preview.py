@@ -3,9 +3,7 @@
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from copy import deepcopy
-from dataclasses import dataclass, field, replace
-from itertools import chain
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -15,6 +13,7 @@ from torch import Tensor, nn
 from diptych.errors import UnsupportedModel
 from diptych.models.calls import DecoderCall
 from diptych.models.entry import find_host
+from diptych.models.shared import sharing_weights
 from diptych.models.vlm import VLM
 
 Look = Callable[[VLM], AbstractContextManager[Sequence[Tensor]]]
@@ -52,9 +51,7 @@ class Preview:
 
         Methods are copied with what they belong to if the model is copied again, closures would not be.
         """
-        model: Any = self.vlm.model
-        shared = {id(value): value for value in chain(model.parameters(), model.buffers())}
-        copy = replace(self.vlm, model=deepcopy(model, shared), name=name, digest=digest)
+        copy = sharing_weights(self.vlm, name, digest)
         for host in {copy.model, find_host(copy.model, copy.sites)}:
             host.register_forward_pre_hook(self._find_pictures, with_kwargs=True)
         self.decode, copy.sites.decoder.forward = copy.sites.decoder.forward, self
