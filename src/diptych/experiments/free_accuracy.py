@@ -52,17 +52,16 @@ def free_accuracy(
     if cell:
         asked["image, patched"] = {"modality": "image", "cell": cell, "rounds": rounds}
     shared = {"split": split, "max_new_tokens": max_new_tokens}
-    written = {name: run.get("free_answers", **shared, **one) for name, one in asked.items()}
-    found = {
-        name: _Answers.of(run, result, name, items[asked[name]["modality"]], match) for name, result in written.items()
-    }
+    # the patched panel first: a cell that the model does not have is refused before anything is written
+    written = {name: run.get("free_answers", **shared, **one) for name, one in reversed(asked.items())}
+    found = {name: _Answers.of(run, written[name], name, items[one["modality"]], match) for name, one in asked.items()}
     rows = [answers.row(found.get("image"), seed) for answers in found.values()]
-    first, last = (list(written.values())[place].conditions for place in (0, -1))
+    *_, plain = (result.conditions for result in written.values())
     return Finding(
         summary=_summary(run.task.name, split, rows),
         rows=rows,
-        conditions={name: value for name, value in first.items() if name not in PER_PANEL}
-        | {"match": match, "seed": seed, "cell": last["cell"], "dropped": "none"}
+        conditions={name: value for name, value in plain.items() if name not in PER_PANEL}
+        | {"match": match, "seed": seed, "cell": written[list(asked)[-1]].conditions["cell"], "dropped": "none"}
         | {f"n {name}": len(answers.items) for name, answers in found.items()}
         | {"interval": INTERVAL},
         figures=[_bars(rows, split)],
