@@ -125,7 +125,9 @@ def _positions(inside: Circuit, count: int, draws: int, seed: int) -> list[Bool[
     every[data] = True
 
     def most(weights: Tensor, draw: int) -> Tensor:
-        among = torch.rand(len(every), generator=torch.Generator().manual_seed(seed + draw))[data].argsort()
+        among = torch.rand(len(every), generator=torch.Generator().manual_seed(seed + draw))[data].argsort(
+            descending=True
+        )
         chosen = torch.zeros_like(every)
         chosen[data.start + among[weights[data][among].argsort(descending=True, stable=True)][:count]] = True
         return chosen

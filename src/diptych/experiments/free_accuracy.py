@@ -1,36 +1,28 @@
 """Free accuracy: are questions answered rightly when the model writes freely, and does a back-patch help it to?"""
 
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import partial
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import torch
-from annotated_types import Ge
 from torch import Tensor
 
-from diptych.deployed import BackPatch
 from diptych.errors import InputError
-from diptych.experiments._halving import Along, Halving
 from diptych.experiments._parameters import Count, MatcherName, Seed
-from diptych.experiments._text import fixed, from_lines, from_tensor, interval, model_facts, to_lines, to_tensor
+from diptych.experiments._text import fixed, from_lines, interval, to_lines
+from diptych.experiments.free_answers import SHOWN, Place
 from diptych.items import MODALITIES, Item, Modality, Split
 from diptych.matching import accepted_answers, echoed, matcher
-from diptych.models.generate import generate
-from diptych.models.prompts import encode_item
-from diptych.models.vlm import VLM
-from diptych.result import Bars, Row, Series, numbers
-from diptych.run import Finding, Run, Unit
+from diptych.result import Bars, Result, Row, Series, numbers
+from diptych.run import Finding, Run
 from diptych.statistics import INTERVAL, bounded_mean
 
 VERSION = 2
-USES = ()
+USES = ("free_answers",)
 
-SHOWN = 5
-"""How many answers per panel are quoted in the notes."""
-Layer = Annotated[int, Ge(0)]
+PER_PANEL = ("panel", "n", "dropped", "cell")
+"""Conditions of `free_answers` that are told panel by panel."""
 
 
 def free_accuracy(
@@ -38,64 +30,44 @@ def free_accuracy(
     *,
     match: MatcherName = "alias",
     split: Split = "test",
-    cell: tuple[Layer, Layer, Count] | None = None,
+    cell: Place | None = None,
     rounds: Count = 1,
     max_new_tokens: Count = 16,
     seed: Seed = 0,
 ) -> Finding:
     """Accuracy of answers that the model writes freely, greedily, per panel; no answer set is needed.
 
-    `match`: how a text is compared with the accepted answers (`diptych.matching`). `cell`: source, destination and window
-    of a back-patch, with which the image panel is asked once more; choose it on another split (`diptych repair`).
+    `match`: how a text is compared with the accepted answers (`diptych.matching`); the texts are those of `free_answers`,
+    and are not written again for another one. `cell`: source, destination and window of a back-patch, with which the
+    image panel is asked once more; choose it on another split (`diptych repair`).
     """
     items = {m: [item for item in run.task.split(split) if item.has(m)] for m in MODALITIES}
     items = {modality: some for modality, some in items.items() if some}
-    patch = BackPatch(*cell, rounds=rounds) if cell else None
     _require_answerable(run.task.name, split, items, match)
-    if patch and "image" not in items:
+    if cell and "image" not in items:
         raise InputError(
             f"Task '{run.task.name}' shows no pictures, so there is nothing to back-patch. Leave out `cell`."
         )
-    asked: list[tuple[str, Modality, BackPatch | None]] = [(modality, modality, None) for modality in items]
-    asked += [("image, patched", "image", patch)] if patch else []
-    found = {
-        name: _Answers(name, items[m], m, _texts(run, name, items[m], m, patch, max_new_tokens), match)
-        for name, m, patch in asked
-    }
-    ((_, facts),) = run.map(tell, [Unit("facts", None)], name="facts")
+    asked: dict[str, dict[str, Any]] = {modality: {"modality": modality} for modality in items}
+    if cell:
+        asked["image, patched"] = {"modality": "image", "cell": cell, "rounds": rounds}
+    shared = {"split": split, "max_new_tokens": max_new_tokens}
+    # the patched panel first: a cell that the model does not have is refused before anything is written
+    written = {name: run.get("free_answers", **shared, **one) for name, one in reversed(asked.items())}
+    found = {name: _Answers.of(run, written[name], name, items[one["modality"]], match) for name, one in asked.items()}
     rows = [answers.row(found.get("image"), seed) for answers in found.values()]
-    conditions = from_tensor(facts["facts"]) | {"match": match, "split": split, "seed": seed}
+    *_, plain = (result.conditions for result in written.values())
     return Finding(
         summary=_summary(run.task.name, split, rows),
         rows=rows,
-        conditions=conditions
+        conditions={name: value for name, value in plain.items() if name not in PER_PANEL}
+        | {"match": match, "seed": seed, "cell": written[list(asked)[-1]].conditions["cell"], "dropped": "none"}
         | {f"n {name}": len(answers.items) for name, answers in found.items()}
-        | {
-            "max_new_tokens": max_new_tokens,
-            "cell": _named(patch),
-            "decoding": "greedy, prompts of one shape per batch",
-        }
-        | {"dropped": "none", "interval": INTERVAL},
+        | {"interval": INTERVAL},
         figures=[_bars(rows, split)],
         notes=_notes(found),
         grids={f"{name}.{what}": value for name, answers in found.items() for what, value in answers.grids().items()},
     )
-
-
-def write(
-    vlm: VLM, payload: tuple[int, Sequence[Item]], *, modality: Modality, patch: BackPatch | None, max_new_tokens: int
-) -> dict[str, Tensor]:
-    """What the model writes behind each prompt, as lines."""
-    _, items = payload
-    prompts = [encode_item(vlm, item, modality) for item in items]
-    with patch.apply(vlm.model) if patch else nullcontext():
-        texts = generate(vlm, prompts, max_new_tokens=max_new_tokens, batch_size=len(prompts))
-    return {"texts": to_lines(texts)}
-
-
-def tell(vlm: VLM, payload: None) -> dict[str, Tensor]:
-    """What is to be known of the model."""
-    return {"facts": to_tensor(model_facts(vlm))}
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,6 +79,12 @@ class _Answers:
     modality: Modality
     texts: Sequence[str]
     match: MatcherName
+
+    @classmethod
+    def of(cls, run: Run, written: Result, name: str, items: Sequence[Item], match: MatcherName) -> "_Answers":
+        """From a result of `free_answers` on these items."""
+        modality: Modality = "text" if written.conditions["panel"] == "text" else "image"
+        return cls(name, items, modality, from_lines(run.grids(written)["texts"]), match)
 
     @property
     def scores(self) -> "np.ndarray[Any, Any]":
@@ -146,15 +124,6 @@ class _Answers:
         return {"scores": torch.tensor(self.scores), "texts": to_lines(self.texts)}
 
 
-def _texts(
-    run: Run, name: str, items: Sequence[Item], modality: Modality, patch: BackPatch | None, max_new_tokens: int
-) -> list[str]:
-    chunks = [items[start : start + run.batch_size] for start in range(0, len(items), run.batch_size)]
-    units = [Unit(f"{chunk[0].id}+{len(chunk)}", (0, chunk)) for chunk in chunks]
-    work = Halving(partial(write, modality=modality, patch=patch, max_new_tokens=max_new_tokens), Along(0))
-    return [text for _, values in run.map(work, units, name=name) for text in from_lines(values["texts"])]
-
-
 def _require_answerable(task: str, split: Split, items: Mapping[Modality, Sequence[Item]], match: MatcherName) -> None:
     """Refuse an empty split, and a matcher that cannot judge an item, before anything is generated."""
     if not items:
@@ -164,12 +133,6 @@ def _require_answerable(task: str, split: Split, items: Mapping[Modality, Sequen
             matcher(match)("", accepted_answers(item))
         except InputError as error:
             raise InputError(f"Item '{item.id}' of task '{task}' cannot be judged. {error}") from error
-
-
-def _named(patch: BackPatch | None) -> str:
-    if patch is None:
-        return "none"
-    return f"layer {patch.src} into {patch.dst}, window {patch.window}, rounds {patch.rounds}"
 
 
 def _summary(task: str, split: Split, rows: Sequence[Row]) -> str:

@@ -153,7 +153,7 @@ class Applied:
             def look(live: Tensor) -> Tensor:
                 found[layer] = live
                 _require_positions(live, where)
-                if layer == last:
+                if layer == last < len(layers) - 1:  # else the pass is at its end
                     raise _Recorded
                 return live
 
