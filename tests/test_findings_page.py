@@ -63,6 +63,23 @@ def test_a_gain_counts_if_its_interval_is_above_zero_and_again_if_it_survives_ho
     assert "| first | counting | 0.0 | +5.0 [+1.0, +9.0] | +4.0 | 0.01 | 0.04 |" in text
 
 
+def test_a_gain_that_may_be_none_is_not_counted() -> None:
+    record = example()
+    entry(record, "back_patching")["kept"] |= {"gain": [0.05, -0.01, 0.09]}
+
+    assert "Its interval lies above 0 in 0 (none)" in section(rendered(record), "Does back-patching help?")
+
+
+def test_layers_whose_intervals_touch_are_not_told_apart() -> None:
+    record = example()
+    kept = entry(record, "cross_patch")["kept"]
+    kept["critical layer, text"]["layer"], kept["critical layer, image"]["layer"] = [2.0, 1.0, 3.0], [4.0, 2.5, 5.0]
+
+    text = section(rendered(record), "Does the picture arrive later than the words?")
+
+    assert "Critical layer (`cross_patch`): later in 0, earlier in 0, not told apart in 4" in text
+
+
 def test_a_delay_is_a_layer_whose_interval_is_apart_and_what_is_undefined_has_its_reason() -> None:
     record = example()
     late = entry(record, "cross_patch")["kept"]
