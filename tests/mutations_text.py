@@ -6,7 +6,7 @@ PAGE = "scripts/findings_page/"
 KEPT = "scripts/findings_kept.py"
 HERE = "tests/test_findings_page.py::"
 GAIN = HERE + "test_a_gain_counts_if_its_interval_is_above_zero_and_again_if_it_survives_holm"
-DELAY = HERE + "test_a_delay_is_a_layer_whose_interval_is_apart_and_what_is_undefined_has_its_reason"
+DELAY = HERE + "test_a_delay_is_a_lag_above_zero_and_what_is_undefined_has_its_reason"
 SIZES = HERE + "test_a_small_niou_of_circuits_of_different_sizes_is_read_against_the_highest_possible"
 PARTS = HERE + "test_the_parts_of_a_repair_are_judged_only_where_there_is_one"
 CELLS = "src/diptych/experiments/cell_prediction.py"
@@ -18,13 +18,15 @@ TEXT_MUTATIONS: tuple[Mutation, ...] = (
     (PAGE + "repair.py", 'items() if above(kept["gain"])]', 'items() if kept["gain"][0] > 0]', HERE + "test_a_gain_that_may_be_none_is_not_counted"),
     (PAGE + "repair.py", "p_values.get(of, 1) <= LEVEL", "True", GAIN),
     (PAGE + "repair.py", "items() if below(", "items() if above(", GAIN),
-    (PAGE + "flow.py", 'above(image["layer"], text["layer"][2])', 'above(image["layer"], text["layer"][0])', HERE + "test_layers_whose_intervals_touch_are_not_told_apart"),
+    (PAGE + "flow.py", '"later" if above(lag["layer"])', '"later" if lag["layer"][0] > 0', DELAY),
     (PAGE + "flow.py", '        return "undefined"', '        return "earlier"', DELAY),
     (PAGE + "flow.py", "        *reasons(record),\n", "", DELAY),
     (PAGE + "table.py", "value for value in given if value is not None", "value or 0 for value in given", DELAY),
     (PAGE + "similarity.py", "if p_values[of] <= LEVEL", "if True", HERE + "test_a_peak_of_similarity_without_a_p_value_is_not_counted"),
     (PAGE + "overlap.py", 'sum(not above(kept["data"]["nIoU"])', 'sum(above(kept["data"]["nIoU"])', SIZES),
     (PAGE + "overlap.py", "p['highest possible']", "p['nIoU'][0]", SIZES),
+    (PAGE + "overlap.py", "        *undefined(record),\n", "", HERE + "test_an_overlap_that_the_sizes_decide_is_told_to_be_undefined"),
+    (PAGE + "repair.py", "if gap and 0 < gain / gap <= 1", "if gap", HERE + "test_the_share_of_the_gap_is_of_all_pairs_and_beside_it_as_the_paper_averages_it"),
     (PAGE + "record.py", 'if "refused" in one:', "if False:", HERE + "test_an_experiment_that_refuses_is_told_with_its_reason"),
     (PAGE + "guided.py", 'if above(kept["whole"])', "if True", PARTS),
     (PAGE + "guided.py", '["p"] <= EACH', '["p"] < EACH', PARTS),
