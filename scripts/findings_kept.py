@@ -150,16 +150,27 @@ def of_guided(result: Result) -> Kept:
 
 
 def of_layers(result: Result) -> Kept:
-    """Every layer that a result tells, with its interval and n; if undefined, why."""
+    """Every layer that a result tells, and lags between panels, with interval and n; if undefined, why."""
     told = result.conditions
     kept: Kept = {}
     for name in (name for name in told if f"{name}, low" in told):
-        panel = "text" if name.endswith("text") else "image"
-        count = next(told[n] for n in (f"n test {panel}", f"n {panel}", "n test") if n in told)
-        start = f"The {name} is undefined"
-        why = [note.partition("): ")[2].rstrip(".") for note in result.notes if note.startswith(start)]
-        kept[name] = {"layer": [told[f"{name}{end}"] for end in ENDS], "n": count, "undefined": "".join(why[:1])}
+        why = [
+            note.partition("): ")[2].rstrip(".") for note in result.notes if note.startswith(f"The {name} is undefined")
+        ]
+        kept[name] = {
+            "layer": [told[f"{name}{end}"] for end in ENDS],
+            "n": _count(name, told),
+            "undefined": "".join(why[:1]),
+        }
     return kept
+
+
+def _count(name: str, told: Any) -> Any:
+    """The prompts behind a layer; None for a lag, which has those of both panels."""
+    if name.endswith(LAG):
+        return None
+    panel = "text" if name.endswith("text") else "image"
+    return next(told[n] for n in (f"n test {panel}", f"n {panel}", "n test") if n in told)
 
 
 def of_entities(result: Result) -> Kept:
@@ -176,6 +187,7 @@ def of_entities(result: Result) -> Kept:
 
 
 ENDS = ("", ", low", ", high")
+LAG = "image minus text"
 KEPT: dict[str, Callable[[Result], Kept]] = {
     "accuracy": of_accuracy,
     "faithfulness_curve": of_curve,

@@ -1,5 +1,6 @@
 """How the findings were made: machine, versions and the time that the runs' logs tell."""
 
+import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
@@ -14,7 +15,7 @@ LINE = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (\S+) (\d+) ")
 
 
 def made(runs: Path, conditions: dict[str, Any], diptych: str) -> dict[str, Any]:
-    """When, with what, and how long, of all runs in a folder."""
+    """When, with what, and how long, of all runs in a folder, which were made on this machine."""
     steps = list(_steps(runs))
     minutes: Counter[str] = Counter()
     for experiment, _, seconds in steps:
@@ -22,6 +23,7 @@ def made(runs: Path, conditions: dict[str, Any], diptych: str) -> dict[str, Any]
     return {
         "diptych": diptych,
         **{name: conditions[name] for name in ("torch", "transformers", "dtype", "attention")},
+        "cores": os.cpu_count(),
         "dates": sorted({f"{time:%Y-%m-%d}" for _, time, _ in steps}),
         "hours": round(sum(minutes.values()) / 60, 2),
         "minutes": {name: round(minutes[name], 1) for name in sorted(minutes)},

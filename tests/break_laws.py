@@ -61,8 +61,8 @@ def main(wanted: Sequence[str]) -> int:
 
 
 def copy_of(root: Path, folder: Path) -> Path:
-    """src/, tests/, the docs that they read and pytest's settings, without compiled files."""
-    for name in ("src", "tests", "docs"):
+    """src/, tests/, scripts/, the docs that they read and pytest's settings, without compiled files."""
+    for name in ("src", "tests", "scripts", "docs"):
         shutil.copytree(root / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", ".*"))
     shutil.copy(root / "pyproject.toml", folder)
     return folder

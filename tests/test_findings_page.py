@@ -63,23 +63,33 @@ def test_a_gain_counts_if_its_interval_is_above_zero_and_again_if_it_survives_ho
     assert "| first | counting | 0.0 | +5.0 [+1.0, +9.0] | +4.0 | 0.01 | 0.04 |" in text
 
 
-def test_a_delay_is_a_layer_whose_interval_is_apart_and_what_is_undefined_has_its_reason() -> None:
+def test_a_gain_that_may_be_none_is_not_counted() -> None:
     record = example()
-    late = entry(record, "cross_patch")["kept"]
-    late["critical layer, image"]["layer"] = [6.0, 5.0, 7.0]
-    unknown = entry(record, "cross_patch", PAIRS[1])["kept"]
-    unknown["critical layer, text"] = {
-        "layer": [None, None, None],
-        "n": 7,
-        "undefined": "7 clusters, at least 10 expected",
+    entry(record, "back_patching")["kept"] |= {"gain": [0.05, -0.01, 0.09]}
+
+    assert "Its interval lies above 0 in 0 (none)" in section(rendered(record), "Does back-patching help?")
+
+
+def test_a_delay_is_a_lag_above_zero_and_what_is_undefined_has_its_reason() -> None:
+    record = example()
+    lags = [[2.0, 0.5, 3.0], [0.5, -0.5, 1.5], [-1.0, -2.0, -0.5]]
+    for pair, lag in zip(PAIRS, lags, strict=False):
+        entry(record, "cross_patch", pair)["kept"]["critical layer, image minus text"]["layer"] = lag
+    unknown = {"layer": [None, None, None], "n": 7, "undefined": "7 clusters, at least 10 expected"}
+    entry(record, "cross_patch", PAIRS[3])["kept"] |= {
+        "critical layer, text": unknown,
+        "critical layer, image minus text": unknown,
     }
 
     text = section(rendered(record), "Does the picture arrive later than the words?")
 
-    assert "Critical layer (`cross_patch`): later in 1, earlier in 0, not told apart in 2, undefined in 1" in text
+    told = "critical layer (`cross_patch`): later in 1, earlier in 1, not told apart in 1, undefined in 1"
+    assert f"{told}; median lag +0.5 (of the 3 defined)" in text
     assert "The picture surely decides longer than the words in: first counting." in text
-    assert "Undefined, 7 clusters, at least 10 expected: first sentiment (critical layer, text)." in text
-    assert "(of the 3 defined)" in text and re.search(r"\| first \| sentiment \|[^|]*\|[^|]*\| – \|", text)
+    reason = "Undefined, 7 clusters, at least 10 expected: second sentiment (critical layer, text)"
+    assert f"{reason}, second sentiment (critical layer, image minus text)." in text
+    assert re.search(r"\| first \| counting \|[^|]*\| \+2.0 \[\+0.5, \+3.0\] \|", text)
+    assert re.search(r"\| second \| sentiment \|[^|]*\| – \|", text)
 
 
 def test_a_peak_of_similarity_without_a_p_value_is_not_counted() -> None:
@@ -105,6 +115,33 @@ def test_a_small_niou_of_circuits_of_different_sizes_is_read_against_the_highest
     text = section(page, "Do the circuits of text and image hold the same nodes?")
     assert "| 0.20 [-0.10, 0.50] of 0.21 |" in text and "medians are data 0.95," in text
     assert "(interval not above 0) in 4 of 4 pairs" in text
+
+
+def test_an_overlap_that_the_sizes_decide_is_told_to_be_undefined() -> None:
+    record = example()
+    nothing = {
+        "nIoU": [None] * 3,
+        "highest possible": None,
+        "share of the possible": None,
+        "of ceiling": None,
+        "null 95%": None,
+    }
+    entry(record, "overlap", PAIRS[1])["kept"]["query"] = nothing
+
+    text = section(rendered(record), "Do the circuits of text and image hold the same nodes?")
+
+    assert "so that the overlap follows from the sizes alone: first sentiment (query)." in text
+    assert "in 0 of the 3 pairs in which all three are defined" in text
+
+
+def test_the_share_of_the_gap_is_of_all_pairs_and_beside_it_as_the_paper_averages_it() -> None:
+    record = example()
+    for pair, (gain, gap) in zip(PAIRS, [(0.1, 0.2), (-0.1, 0.2), (0.3, 0.2), (0.0, 0.0)], strict=True):
+        entry(record, "back_patching", pair)["kept"] |= {"gain": [gain, gain - 0.5, gain + 0.5], "gap": gap}
+
+    text = section(rendered(record), "Does back-patching help?")
+
+    assert "all pairs: 50 %; averaged over ratios in (0, 1] alone, as in the paper: 50 % (1 of 4 pairs)" in text
 
 
 def test_an_experiment_that_refuses_is_told_with_its_reason() -> None:

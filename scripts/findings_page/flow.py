@@ -19,78 +19,78 @@ MEASURES = {
 """Experiment → the layer that it tells for both panels, and what happens there."""
 FROZEN = "sufficient layer"
 PANELS = ("text", "image")
+LAG = "image minus text"
 Pair = tuple[str, str]
-Both = tuple[Mapping[str, Any], Mapping[str, Any]]
 
 
-def both(record: Record, experiment: str) -> dict[Pair, Both]:
-    """The layer from text and from the image, with interval and n, of every pair."""
+def layers(record: Record, experiment: str, which: str) -> dict[Pair, Mapping[str, Any]]:
+    """The layer of an experiment from a panel, or its lag, with interval and n, of every pair."""
     start = MEASURES[experiment][0]
-    found = record.kept(experiment)
-    return {of: (kept[f"{start}, text"], kept[f"{start}, image"]) for of, kept in found.items()}
+    return {of: kept[f"{start}, {which}"] for of, kept in record.kept(experiment).items()}
 
 
-def order(text: Mapping[str, Any], image: Mapping[str, Any]) -> str:
-    """Whether the image's layer is surely above the text's: the two intervals are apart."""
-    if text["layer"][0] is None or image["layer"][0] is None:
+def order(lag: Mapping[str, Any]) -> str:
+    """Whether the image is surely later: by the interval of the lag, both panels resampled together."""
+    if lag["layer"][0] is None:
         return "undefined"
-    if above(image["layer"], text["layer"][2]):
-        return "later"
-    return "earlier" if below(image["layer"], text["layer"][1]) else "not told apart"
+    return "later" if above(lag["layer"]) else "earlier" if below(lag["layer"]) else "not told apart"
 
 
 def sorted_out(record: Record, experiment: str) -> dict[str, list[Pair]]:
     found: dict[str, list[Pair]] = {"later": [], "earlier": [], "not told apart": [], "undefined": []}
-    for of, (text, image) in both(record, experiment).items():
-        found[order(text, image)].append(of)
+    for of, lag in layers(record, experiment, LAG).items():
+        found[order(lag)].append(of)
     return found
 
 
-def differences(record: Record, experiment: str) -> list[float | None]:
-    layers = [(text["layer"][0], image["layer"][0]) for text, image in both(record, experiment).values()]
-    return [None if None in (text, image) else image - text for text, image in layers]
+def differences(record: Record, experiment: str) -> str:
+    return middle((lag["layer"][0] for lag in layers(record, experiment, LAG).values()), 1, sign="+")
 
 
 def depth(record: Record) -> str:
     """The image's critical layer as a share of the layers, the median over pairs."""
-    layers = {of: kept["layers"] for of, kept in record.kept("similarity").items()}
-    found = {of: image["layer"][0] for of, (_, image) in both(record, "cross_patch").items() if of in layers}
-    return middle(None if layer is None else layer / layers[of] for of, layer in found.items())
+    number = {of: kept["layers"] for of, kept in record.kept("similarity").items()}
+    found = {of: one["layer"][0] for of, one in layers(record, "cross_patch", "image").items() if of in number}
+    return middle(None if layer is None else layer / number[of] for of, layer in found.items())
 
 
 def here(record: Record) -> str:
     told = []
     for experiment, (layer, _) in MEASURES.items():
-        kinds = sorted_out(record, experiment)
-        counts = ", ".join(f"{kind} in {len(some)}" for kind, some in kinds.items())
-        told.append(
-            f"{layer} (`{experiment}`): {counts}; median difference {middle(differences(record, experiment), 1, sign='+')}"
-        )
+        counts = ", ".join(f"{kind} in {len(some)}" for kind, some in sorted_out(record, experiment).items())
+        told.append(f"* {layer} (`{experiment}`): {counts}; median lag {differences(record, experiment)}")
     late = sorted_out(record, "cross_patch")["later"]
     frozen = middle((kept[FROZEN]["layer"][0] for kept in record.kept("freeze").values()), 1)
     return (
-        f"the image's layer against the text's, of {record.count('cross_patch')} pairs (later, earlier: the two intervals are "
-        f"apart). {'. '.join(part[0].upper() + part[1:] for part in told)}. The picture surely decides longer than the words in: "
-        f"{listed(map(name, late))}. As a share of the depth, its critical layer is {depth(record)} in the median (the paper: .53 "
-        f"to .75). Held at its own positions from the start of the layers that read it, the picture's state "
-        f"is enough from layer {frozen} on (`freeze`, median over pairs of the sufficient layer)."
+        f"the lag is the image's layer minus the text's. Later and earlier: its 95 % interval, both panels resampled together, "
+        f"leaves nothing else. Of {record.count('cross_patch')} pairs the image is:\n\n"
+        + "\n".join(told)
+        + f"\n\nThe picture surely decides longer than the words in: {listed(map(name, late))}. As a share of the depth, its "
+        f"critical layer is {depth(record)} in the median (the paper: .53 to .75). Held at its own positions from the start of the "
+        f"layers that read it, the picture's state is enough from layer {frozen} on (`freeze`, median over pairs of the "
+        f"sufficient layer)."
     )
 
 
 def tables(record: Record) -> list[str]:
-    names = [f"{MEASURES[e][0]}, {panel}" for e in MEASURES for panel in PANELS]
-    frozen = record.kept("freeze")
-    measured = {experiment: both(record, experiment) for experiment in MEASURES}
-    pairs = list(dict.fromkeys(of for found in (*measured.values(), frozen) for of in found))
-    rows = []
-    for of in pairs:
-        cells = [one for found in measured.values() for one in found.get(of, (None, None))]
-        rows.append([*of, *map(layer_of, cells), layer_of(frozen.get(of, {}).get(FROZEN))])
+    pairs = list(dict.fromkeys(of for experiment in (*MEASURES, "freeze") for of in record.kept(experiment)))
+    columns = [layers(record, experiment, panel) for experiment in MEASURES for panel in PANELS]
+    columns.append({of: kept[FROZEN] for of, kept in record.kept("freeze").items()})
+    names = [f"{layer}, {panel}" for layer, _ in MEASURES.values() for panel in PANELS]
+    lags = [layers(record, experiment, LAG) for experiment in MEASURES]
     meaning = "; ".join(f"{layer.removesuffix(', last position')}: {what}" for layer, what in MEASURES.values())
     return [
-        f"Layers count from 0, with intervals and (n); fractions lie between two layers. {meaning[0].upper() + meaning[1:]}; "
+        "The lag: image minus text, in layers.",
+        table(
+            ["model", "task", *(layer for layer, _ in MEASURES.values())],
+            [[*of, *(interval(lag[of]["layer"], 1, sign="+") if of in lag else "–" for lag in lags)] for of in pairs],
+        ),
+        f"Layers, which count from 0, with intervals and (n); fractions lie between two layers. {meaning[0].upper() + meaning[1:]}; "
         f"sufficient layer: the picture's state there, held until it has been read, is enough for half of the prompts.",
-        table(["model", "task", *names, FROZEN], rows),
+        table(
+            ["model", "task", *names, FROZEN],
+            [[*of, *(layer_of(column.get(of)) for column in columns)] for of in pairs],
+        ),
         *reasons(record),
     ]
 
@@ -121,7 +121,7 @@ def short(record: Record) -> str:
     kinds = sorted_out(record, "cross_patch")
     return (
         f"critical layer of the image surely later in {len(kinds['later'])}, earlier in {len(kinds['earlier'])} of "
-        f"{record.count('cross_patch')} pairs; median difference {middle(differences(record, 'cross_patch'), 1, sign='+')} layers"
+        f"{record.count('cross_patch')} pairs; median lag {differences(record, 'cross_patch')} layers"
     )
 
 

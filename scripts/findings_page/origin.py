@@ -86,7 +86,7 @@ def origin(record: Record) -> str:
             "## How it was made",
             f"diptych {made['diptych']}, torch {made['torch']}, transformers {made['transformers']}, {made['dtype']}, "
             f"{made['attention']}, seed 0, on a CPU, {' and '.join(made['dates'])}; {made['hours']:.1f} hours of processes of one "
-            f"thread each, on a machine of two cores with other work beside. Weights: {weights}. Commands:",
+            f"thread each, by the clock, on a machine of {made['cores']} cores that did other work too. Weights: {weights}. Commands:",
             COMMANDS,
             "The page is made from `docs/findings.json` alone; `tests/test_findings.py` fails if the page says anything else, or if "
             "an experiment, a task or the weights are no longer those of the record.",

@@ -1,6 +1,6 @@
 """Overlap: do the circuits of text and image hold the same nodes?"""
 
-from findings_page.record import Record
+from findings_page.record import Record, name
 from findings_page.section import Section
 from findings_page.table import above, interval, middle, number, table
 
@@ -50,7 +50,16 @@ def tables(record: Record) -> list[str]:
         "The share of the possible; the share of the ceiling, which circuits found twice from halves of one panel's prompts "
         "set; and what random circuits stay below in 95 % of draws:",
         table(["model", "task", *(f"{segment}: {one}" for segment in SEGMENTS for one in what)], shares),
+        *undefined(record),
     ]
+
+
+def undefined(record: Record) -> list[str]:
+    """What has no nIoU, and why."""
+    found = record.kept("overlap").items()
+    names = [f"{name(of)} ({s})" for of, kept in found for s in SEGMENTS if kept[s]["nIoU"][0] is None]
+    why = "a circuit holds all nodes of both kinds there, or none, so that the overlap follows from the sizes alone"
+    return [f"Undefined, {why}: {', '.join(names)}."] if names else []
 
 
 def short(record: Record) -> str:

@@ -2,7 +2,7 @@
 
 from findings_page.record import LEVEL, Record, adjusted, name
 from findings_page.section import Section
-from findings_page.table import above, below, chance, interval, listed, middle, points, table
+from findings_page.table import above, below, chance, interval, listed, middle, number, points, table
 
 Pair = tuple[str, str]
 
@@ -35,7 +35,22 @@ def here(record: Record) -> str:
         f"which {len(over_null(record))} also exceed the null's 95th percentile and {len(beyond(record))} have p ≤ .05 among all "
         f"cells by Holm's rule over the pairs; it lies below 0 in {len(lost)} ({listed(map(name, lost))}). The best cell on "
         f"*test* itself, chosen and reported on the same prompts, shows {points(sum(best) / len(best))} in the mean: the "
-        f"difference is what in-sample selection adds."
+        f"difference is what in-sample selection adds. {closed(record)}"
+    )
+
+
+def closed(record: Record) -> str:
+    """The share of the gap that is closed, over all pairs, and as Paper A averages it."""
+    found = [
+        (kept["gain"][0], kept["gap"]) for kept in record.kept("back_patching").values() if kept["gap"] is not None
+    ]
+    gains, gaps = (sum(values) for values in zip(*found, strict=True))
+    kept = [gain / gap for gain, gap in found if gap and 0 < gain / gap <= 1]
+    told = f"{number(gains / gaps, 0, 100)} %" if gaps > 0 else "undefined"
+    theirs = f"{number(sum(kept) / len(kept), 0, 100)} %" if kept else "undefined"
+    return (
+        f"Total gain over total gap, all pairs: {told}; averaged over ratios in (0, 1] alone, as in the paper: {theirs} ({len(kept)} "
+        f"of {len(found)} pairs)."
     )
 
 

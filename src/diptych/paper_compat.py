@@ -49,7 +49,10 @@ class PaperCompat:
 
     @contextmanager
     def opened(self, vlm: VLM) -> Iterator[None]:
-        """While open, the model computes as the reference runs it (`legacy_1d_rope`)."""
+        """While open, the model computes as the reference runs it (`legacy_1d_rope`).
+
+        A captured prompt keeps its positions: capture while this is open.
+        """
         number = sequential_positions if self.legacy_1d_rope else _as_it_is
         with hooks(vlm.sites.decoder.register_forward_pre_hook(number, with_kwargs=True)):
             yield
