@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -278,10 +279,10 @@ def test_of_a_picture_that_is_cropped_the_part_that_the_model_sees_is_drawn() ->
     assert cropped["picture"] != before["picture"] and cropped["rows"] == before["rows"]
 
 
-def with_minimal_circuit(run: Run, size: float | None) -> None:
+def with_minimal_circuit(run: Run, size: float | None, **asked: Any) -> None:
     """Store a curve that found a minimal circuit of this size: a random model has none of its own."""
     curve = Experiment.find("faithfulness_curve")
-    _, plain = curve.bind({"modality": "image", "threshold": 0.8, "metric": "logit_diff", "seed": 0})
+    _, plain = curve.bind({"modality": "image", "threshold": 0.8, "metric": "logit_diff", "seed": 0} | asked)
     identity = run._identify(curve, plain)
     told = {"minimal size": size, "ranked by": "ap, abs"}
     run.store.open(identity).finish(Result(identity.to_json(), "A curve.", [], told), {})
