@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
-from diptych.result import Bars, Curves, Diptych, Figure, Heatmap, Number, PictureMaps, Row, Series
+from diptych.result import Bars, Curves, Diptych, Dumbbells, Figure, Heatmap, Number, PictureMaps, Row, Series
 
 Raw = tuple[Sequence[str], Sequence[Sequence[Any]]]
 """Names of columns, and rows of values."""
@@ -150,6 +150,7 @@ TABLES: dict[type, Callable[[Any], Raw]] = {
     Heatmap: _heatmap,
     Curves: _curves,
     Bars: _bars,
+    Dumbbells: _bars,
     PictureMaps: _picture_maps,
     Diptych: _diptych,
 }
