@@ -192,7 +192,7 @@ def _swaps(task: str) -> list[Result]:
     bars = Bars(*titles, "segment swapped", "normalised faithfulness", SEGMENTS, series, levels)
     rows = [{"segment": name, "text → image": series[0].values[i]} for i, name in enumerate(SEGMENTS)]
     said = "Query and generation parts can be exchanged (0.83 and 0.99), data parts cannot (0.01)."
-    return [result("swaps", task, said, rows, bars)]
+    return [result("swap", task, said, rows, bars)]
 
 
 def _similarity(task: str) -> list[Result]:

@@ -12,7 +12,9 @@ import pytest
 
 import report_example
 from diptych.errors import InputError
+from diptych.registry import names
 from diptych.report.build import QUESTION, build, render
+from diptych.report.order import EXPERIMENTS
 from diptych.report.plates import figure_rows
 from diptych.report.sections import arrange
 from diptych.result import (
@@ -187,10 +189,24 @@ def test_a_missing_number_is_shown_as_not_available():
     assert page(result).count(">n/a</td>") == 3
 
 
-def test_sections_follow_the_order_of_results_and_parts_that_of_tasks():
-    found = arrange(report_example.results()).sections
+def test_sections_follow_the_story_however_results_come_and_parts_the_tasks():
+    results = report_example.results()
+    own = report_example.result("my_own", "counting", "s", [])
 
-    assert [section.title for section in found][:3] == ["Accuracy", "Discover", "Faithfulness curve"]
+    found = arrange([own, *sorted(results, key=lambda one: one.identity["experiment"])]).sections
+
+    titles = [
+        "Accuracy",
+        "Discover",
+        "Faithfulness curve",
+        "Overlap",
+        "Swap",
+        "Similarity",
+        "Knockout",
+        "Back patching",
+    ]
+    assert [section.title for section in found] == [*titles, "My own"]
+    found = found[:-1]
     assert [[part.task for part in section.parts] for section in found] == [["counting", "factual_recall"]] * 8
 
 
@@ -229,19 +245,47 @@ def test_figures_of_both_panels_share_a_row():
     assert figure_rows([image, text]) == [[image], [text]]
 
 
+def test_the_text_panel_is_told_before_the_image_however_they_come():
+    text, image = report_example.results()[2:4]
+
+    for given in ([text, image], [image, text]):
+        [part] = arrange(given).sections[0].parts
+        assert [finding.label for finding in part.findings] == ["Modality: text", "Modality: image"]
+        assert [[plate.figure.title[-4:] for plate in row] for row in part.rows] == [["text", "mage"]]
+
+
+def test_every_experiment_has_its_place_in_the_report():
+    assert set(names("experiment")) == set(EXPERIMENTS)
+
+
 def test_the_name_of_the_panel_may_stand_anywhere_in_a_title():
     text, image = (replace(report_example.gain_map(), title=title) for title in ("Text: gain", "Image: gain"))
 
     assert figure_rows([text, image]) == [[text, image]]
 
 
+def test_conditions_that_only_neighbours_share_stand_with_them():
+    one, two = report_example.results()[2], report_example.results()[3]
+    other = report_example.result("overlap", "counting", "s", [])
+    changed = Result(other.identity, "s", [], {**other.conditions, "split": "discover"})
+
+    found = arrange([one, two, changed])
+
+    assert [dict(part.conditions).get("split") for section in found.sections for part in section.parts] == [
+        "test",
+        "discover",
+    ]
+    assert "split" not in dict(found.conditions) and ("n", "240") in found.conditions
+
+
 def test_conditions_that_results_share_are_shown_once_and_the_others_with_their_result():
     one, two = report_example.results()[2], report_example.results()[3]
     other = Result(two.identity, two.summary, two.rows, {**two.conditions, "n": 99})
 
-    part = arrange([one, other]).sections[0].parts[0]
+    found = arrange([one, other])
 
-    assert ("split", "test") in part.conditions
+    part = found.sections[0].parts[0]
+    assert ("split", "test") not in part.conditions and ("split", "test") in found.conditions
     assert [finding.conditions for finding in part.findings] == [[("n", "240")], [("n", "99")]]
     assert [finding.label for finding in part.findings] == ["Modality: text", "Modality: image"]
 

@@ -7,11 +7,12 @@ import pytest
 import report_example
 from diptych.errors import InputError
 from diptych.report.figures import side_by_side, to_plotly
+from diptych.report.key import key
 from diptych.report.palette import FAMILY_COLOURS
 from diptych.report.picture_maps import draw, veil
 from diptych.report.sentences import describe
 from diptych.report.tables import column, csv_of_figure, csv_of_rows, table_of_figure, table_of_rows, text
-from diptych.result import Bars, Curves, Heatmap, PictureMap, PictureMaps, Series
+from diptych.result import Bars, Curves, Dumbbells, Heatmap, PictureMap, PictureMaps, Series
 
 TITLES = ("title", "caption", "x", "y")
 
@@ -82,11 +83,47 @@ def test_the_interval_of_a_curve_is_left_out_where_it_is_unknown():
     assert line["y"] == [1, 2, 3, 4]
 
 
-def test_lines_and_levels_of_curves_are_labelled():
-    layout = to_plotly(report_example.faithfulness("text"))["layout"]
+def test_lines_and_levels_of_curves_are_in_the_key():
+    figure = report_example.faithfulness("text")
+    plot = to_plotly(figure)
 
-    assert [shape["label"]["text"] for shape in layout["shapes"]] == ["minimal circuit", "threshold"]
-    assert layout["xaxis"]["type"] == "log"
+    assert [(shape["x0"], shape["y0"]) for shape in plot["layout"]["shapes"]] == [(0.02, 0), (0, 0.8)]
+    assert plot["layout"]["xaxis"]["type"] == "log"
+    names = ["circuit", "random circuits", "minimal circuit", "threshold"]
+    assert [entry.name for entry in key(figure)] == names
+    assert [entry.mark for entry in key(figure)] == ["line", "line", "vertical", "level"]
+    assert [trace["name"] for trace in plot["data"] if trace.get("showlegend", True)] == names
+
+
+def test_the_key_tells_several_levels_by_their_values():
+    bars = Bars(*TITLES, ["a"], [Series("s", [1])], [(0, "none"), (1.5, "all")])
+
+    assert [entry.name for entry in key(bars)] == ["none (0)", "all (1.5)"]
+
+
+def test_layers_are_whole_numbers_on_the_axis():
+    def ticks(*x: float) -> dict[str, object]:
+        return to_plotly(Curves(*TITLES, x, [Series("s", [1.0] * len(x))]))["layout"]["xaxis"]
+
+    assert ticks(0, 1)["dtick"] == 1
+    assert "dtick" not in ticks(0, 0.5, 1) and "dtick" not in ticks(0, 30)
+
+
+def test_dumbbells_join_the_points_of_a_category():
+    series = [Series("text", [0.75, 1.0], [0.5, 1.0], [1.0, 1.0]), Series("image", [0.25, None])]
+    figure = Dumbbells(*TITLES, ["capital", "currency"], series, [(0.5, "half")])
+
+    plot = to_plotly(figure)
+
+    text_points, image_points, _ = plot["data"]
+    assert (text_points["x"], image_points["x"]) == ([0.75, 1.0], [0.25, None])
+    assert text_points["error_x"]["array"] == [0.25, 0] and text_points["y"][1] < 1 < image_points["y"][1]
+    rods = [(shape["x0"], shape["x1"]) for shape in plot["layout"]["shapes"] if shape["type"] == "rect"]
+    assert rods == [(0.25, 0.75), (1.0, 1.0)]
+    assert plot["layout"]["yaxis"]["ticktext"] == ["capital", "currency"]
+    assert [entry.mark for entry in key(figure)] == ["point", "point", "level"]
+    assert describe(figure) == "Y by x: farthest apart for capital (text 0.75, image 0.25)."
+    assert table_of_figure(figure).rows[0] == ("capital", "0.75", "0.5", "1", "0.25")
 
 
 def test_a_logarithmic_axis_refuses_zero():
@@ -105,7 +142,8 @@ def test_charts_of_one_row_share_their_y_axis():
     one, two = (Curves(*TITLES, [1], [Series("s", [value])]) for value in (0.0, 10.0))
 
     assert [plot["layout"]["yaxis"]["range"] for plot in side_by_side([one, two])] == [[-0.6, 10.6]] * 2
-    assert "range" not in to_plotly(one)["layout"]["yaxis"]
+    assert to_plotly(one)["layout"]["yaxis"]["range"] == [-0.06, 1.06]
+    assert to_plotly(two)["layout"]["yaxis"]["range"] == [-0.6, 10.6]
 
 
 def test_a_panel_has_one_colour_and_repeated_colours_differ_in_dash():
@@ -122,7 +160,7 @@ def test_a_panel_has_one_colour_and_repeated_colours_differ_in_dash():
 
 
 def test_the_first_series_of_a_panels_figure_has_the_panels_colour():
-    lines = to_plotly(report_example.faithfulness("image"))["data"][1:]
+    lines = to_plotly(report_example.faithfulness("image"))["data"][1:3]
 
     assert [line["line"]["color"] for line in lines] == [FAMILY_COLOURS["image"], FAMILY_COLOURS["random"]]
 
@@ -194,6 +232,11 @@ def test_numbers_of_one_column_have_one_number_of_decimals():
     assert column([0.5, 0.8312345, None, 1.0]) == ["0.500", "0.831", "n/a", "1.000"]
     assert column([0.001, 0.5, 1.0]) == ["0.001", "0.500", "1.000"]
     assert column([0.00012, 0.9]) == ["0.00012", "0.900"]
+
+
+def test_what_rounding_leaves_of_zero_is_shown_as_zero():
+    assert column([0.1, -1.7e-18, 2e-17]) == ["0.1", "0.0", "0.0"]
+    assert column([1.0, 3e-16]) == ["1", "3.0 × 10⁻¹⁶"]
 
 
 def test_the_table_of_rows_has_a_column_per_key_in_order_of_appearance():

@@ -63,6 +63,31 @@ def test_the_repair_is_the_cell_chosen_on_select_beside_what_it_must_gain():
     assert figures_of(result("back_patching", [control])) == []
 
 
+def test_entities_and_swaps_tell_how_far_apart_the_panels_are():
+    gap = {"family": "entities", "of": "identified", "gap": 0.047, "low": 0.02, "high": 0.079}
+    other = gap | {"of": "all", "gap": 0.5}
+    kept = {"part": "query", "prompts": "both", "nodes": "as many", "normalised": 0.9, "low": 0.8, "high": 1.0}
+    unused = [kept | {"prompts": "text"}, kept | {"nodes": "carried"}, kept | {"part": "data", "normalised": None}]
+
+    assert figures_of(result("entity_gap", [other, gap])) == [
+        KeyFigure("text minus image, of entities it names", "+4.7 points", "[+2.0, +7.9]")
+    ]
+    assert figures_of(result("swap", [*unused, kept])) == [KeyFigure("kept with the other's query", "0.9", "[0.8, 1]")]
+
+
+def test_a_guided_patch_tells_its_gain_and_that_of_the_circuit():
+    whole = {"panel": "image", "cell": "nodes: all", "gain": 0.1, "low": 0.05, "high": 0.15}
+    parts = [whole | {"cell": "nodes: circuit", "gain": 0.04}, whole | {"cell": "data positions: all", "gain": 0.5}]
+    undefined = {"panel": "image", "cell": "nodes: circuit", "undefined": "why"}
+
+    told = [KeyFigure("gain of the whole patch", "+10.0 points", "[+5.0, +15.0]")]
+    assert figures_of(result("guided_back_patching", [whole, undefined])) == told
+    assert figures_of(result("guided_back_patching", [*parts, whole])) == [
+        *told,
+        KeyFigure("of the circuit's part", "+4.0 points", "[+5.0, +15.0]"),
+    ]
+
+
 def test_of_other_experiments_the_conditions_with_an_interval_are_told():
     layer = {"critical layer, image": 6.0, "critical layer, image, low": 5.5, "critical layer, image, high": 6.5}
     unknown = {"first layer": None, "first layer, low": None, "first layer, high": None}
@@ -78,11 +103,13 @@ def test_what_is_missing_is_said():
     apart, late, repair = overview(shown)
 
     assert [one.title for one in (apart, late, repair)] == list(QUESTIONS)
-    assert (apart.missing, late.missing) == (["overlap"], ["knockout", "cross_patch", "identify", "similarity"])
-    assert (repair.answers, repair.missing) == ([], ["back_patching"])
+    assert apart.missing == ["entity_gap", "overlap", "swap"]
+    assert late.missing == ["knockout", "cross_patch", "identify", "visual_integration", "similarity"]
+    assert (repair.answers, repair.missing) == ([], ["back_patching", "guided_back_patching"])
     text = render([shown[0][0]], title="t")
-    assert "Nothing among these results says; there is no <code>back_patching</code>." in text
-    assert "Among these results there is no <code>overlap</code>." in text
+    none = "there is no <code>back_patching</code> or <code>guided_back_patching</code>."
+    assert f"Nothing among these results says; {none}" in text
+    assert "Among these results there is no <code>entity_gap</code>, <code>overlap</code> or <code>swap</code>." in text
 
 
 def test_each_task_and_model_has_its_own_answer_with_links_that_lead_somewhere():

@@ -13,13 +13,14 @@ from diptych.errors import InputError
 from diptych.report.latex import latex
 from diptych.report.palette import DIVERGING, FAMILY_COLOURS, SEQUENTIAL
 from diptych.report.paper import draw, save_figure
-from diptych.result import Bars, Figure, Heatmap, Result, Series
+from diptych.result import Bars, Dumbbells, Figure, Heatmap, Result, Series
 from test_report import HOSTILE, hostile
 
 KINDS = {
     "heatmap": report_example.gain_map(),
     "curves": report_example.faithfulness("image"),
     "bars": Bars("t $x$", "c", "x", "y", ["a", "b"], [Series("s", [1, None], [0, 1], [2, 3])], [(1.5, "level")]),
+    "dumbbells": Dumbbells("t", "c", "x", "y", ["a"], [Series("s", [1], [0], [2]), Series("r", [2])], [(0, "none")]),
     "example": report_example.example(),
     "picture_maps": report_example.picture_maps(),
     "diptych": report_example.diptych(),
@@ -53,6 +54,7 @@ def test_a_drawing_has_the_titles_the_labels_and_the_marks() -> None:
     )
     assert {"circuit", "random circuits", "threshold", "minimal circuit"} <= set(written(KINDS["curves"]))
     assert {"t $x$", "level", "a", "b"} <= set(written(KINDS["bars"]))
+    assert {"a", "s", "r", "none", "x", "y"} <= set(written(KINDS["dumbbells"]))
 
 
 def test_a_panel_has_the_same_colour_on_paper() -> None:
@@ -143,7 +145,7 @@ def test_a_figure_can_be_looked_into() -> None:
     assert heat.layout.title.text == "Gain in image accuracy"
     assert [colour for _, colour in heat.data[0].colorscale] == list(DIVERGING)
     assert heat.data[0].z[0][1] == pytest.approx(KINDS["heatmap"].values[0][1], rel=1e-5)  # type: ignore[union-attr]
-    assert [trace.name for trace in lines.data][-2:] == ["circuit", "random circuits"]
+    assert [trace.name for trace in lines.data][-4:-2] == ["circuit", "random circuits"]
 
 
 def test_a_figure_that_is_not_there_is_refused() -> None:

@@ -15,6 +15,7 @@ from diptych.result import (
     Bars,
     Curves,
     Diptych,
+    Dumbbells,
     Example,
     Figure,
     Heatmap,
@@ -37,6 +38,7 @@ FIGURES: dict[str, Figure] = {
     "heatmap": Heatmap("t", "c", "x", "y", "v", ["a", "b"], ["0"], [[0.5, None]], [["data", 0, 1]], [[1, 0, "best"]]),  # type: ignore[list-item]
     "curves": Curves("t", "c", "x", "y", [0.1, 1], [Series("s", [1, 2], [0.5, 1], [3, 4])], True, [[0.5, "half"]], [[0.8, "enough"]]),  # type: ignore[list-item]
     "bars": Bars("t", "c", "x", "y", ["text", "image"], [Series("s", [1, 2]), Series("r", [3, None])], [[0.25, "chance"]]),  # type: ignore[list-item]
+    "dumbbells": Dumbbells("t", "c", "x", "y", ["type"], [Series("text", [1]), Series("image", [None])]),
     "example": Example("t", "c", "Which?", "a", [Panel("image", ["<img>", "Which?"], ["data", "query"], "b", 0.75, PNG)]),
     "diptych": Diptych("t", "c", "v", ["0"], [0.1, 1.0], ["", "all"], 1, [Pair("i", "Which?", "a", [SIDE])]),
     "picture_maps": PictureMaps("t", "c", "v", [PictureMap("layer 2", PNG, [[0.5, None]], [["a", "b"]])]),

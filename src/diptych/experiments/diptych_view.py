@@ -15,7 +15,7 @@ from diptych.items import MODALITIES, Contrast, Modality
 from diptych.result import Diptych, Nodes, Pair, Panel, Result, Row, Side
 from diptych.run import Finding, Run, Unit
 
-VERSION = 1
+VERSION = 2
 USES = ("accuracy", "discover", "faithfulness_curve")
 
 

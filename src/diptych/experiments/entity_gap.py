@@ -8,7 +8,7 @@ from diptych.experiments._parameters import Count, EntityMatcher, Seed
 from diptych.experiments._text import fixed, from_tensor, interval, to_lines
 from diptych.items import MODALITIES, Split
 from diptych.matching import accepted_answers
-from diptych.result import Bars, Row, Series, numbers
+from diptych.result import Bars, Dumbbells, Row, Series, numbers
 from diptych.run import Finding, Run
 from diptych.statistics import Estimate, share
 
@@ -97,16 +97,16 @@ def _plain(one: Asked, match: str) -> dict[str, object]:
     }
 
 
-def _accuracies(rows: Sequence[Row]) -> Bars:
+def _accuracies(rows: Sequence[Row]) -> Dumbbells:
     shown = [row for row in rows if row["of"] in ("identified", "all")] + _parts(rows)
     series = [
         Series(panel, *(numbers(shown, name) for name in (panel, f"{panel} low", f"{panel} high")))
         for panel in MODALITIES
     ]
-    return Bars(
+    return Dumbbells(
         title="Right answers by name and by picture",
         caption="Mean over entities of the share of their questions that is answered right, written freely; types and "
-        "questions are those of identified entities, at most the 12 with the most. Bars are 95% intervals over entities.",
+        "questions are those of identified entities, at most the 12 with the most. Lines are 95% intervals over entities.",
         x_title="questions",
         y_title="right answers",
         categories=[str(row["of"]) for row in shown],

@@ -1,4 +1,4 @@
-"""Charts: heatmaps, curves and bars."""
+"""Charts: heatmaps, curves, bars and dumbbells."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -74,3 +74,8 @@ class Bars:
     def __post_init__(self) -> None:
         for series in self.series:
             require_lengths(f"Bars '{self.title}', series '{series.name}'", len(self.categories), values=series.values)
+
+
+@dataclass(frozen=True)
+class Dumbbells(Bars):
+    """Groups of points, joined by a rod that shows how far apart they are: one group per category, one point per series."""

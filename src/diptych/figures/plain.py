@@ -2,14 +2,15 @@
 
 from typing import Any
 
-from diptych.figures.charts import Bars, Curves, Heatmap, Series
+from diptych.figures.charts import Bars, Curves, Dumbbells, Heatmap, Series
 from diptych.figures.prompts import Diptych, Example, Nodes, Pair, Panel, PictureMap, PictureMaps, Side
 
-Figure = Heatmap | Curves | Bars | Example | PictureMaps | Diptych
+Figure = Heatmap | Curves | Bars | Dumbbells | Example | PictureMaps | Diptych
 KINDS: dict[str, type] = {
     "heatmap": Heatmap,
     "curves": Curves,
     "bars": Bars,
+    "dumbbells": Dumbbells,
     "example": Example,
     "picture_maps": PictureMaps,
     "diptych": Diptych,
@@ -39,4 +40,4 @@ def _built(kind: type, plain: dict[str, Any]) -> Any:
 
 def kind_of(figure: Figure) -> str:
     """The name of a figure's kind."""
-    return next(name for name, kind in KINDS.items() if isinstance(figure, kind))
+    return next(name for name, kind in KINDS.items() if type(figure) is kind)

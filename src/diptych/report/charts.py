@@ -1,7 +1,6 @@
-"""Curves and bars as plotly JSON, with their intervals, levels and lines."""
+"""Curves, bars and dumbbells as plotly JSON, with their intervals, levels and lines."""
 
 import itertools
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +8,7 @@ from diptych.errors import InputError
 from diptych.report.labels import safe, short, wrapped_ticks
 from diptych.report.palette import DASHES, HATCHES, colours, faint
 from diptych.report.tables import interval, known, text
-from diptych.result import Bars, Curves, Number, Series
+from diptych.result import Bars, Curves, Dumbbells, Number, Series
 
 Plot = dict[str, Any]
 
@@ -29,31 +28,49 @@ def bars(figures: Sequence[Bars]) -> list[Plot]:
     return [_bars(figure, y_range) for figure in figures]
 
 
+def dumbbells(figures: Sequence[Dumbbells]) -> list[Plot]:
+    """Dumbbells in one row, of one axis of values, which is the x axis: their names need room."""
+    x_range = _common_range(figures)
+    return [_dumbbells(figure, x_range) for figure in figures]
+
+
 def _curves(figure: Curves, y_range: Plot) -> Plot:
     _refuse_log_of_zero(figure)
     styled = list(zip(figure.series, colours(figure), strict=True))
     bands = [_interval_band(figure.x, series, colour) for series, (colour, _) in styled if series.low and series.high]
     lines = [_line(figure, series, colour, DASHES[turn % len(DASHES)]) for series, (colour, turn) in styled]
-    verticals = [_vertical(x, label, x > _middle(figure)) for x, label in figure.lines_at]
-    levels = [{**_level(y), "label": _left_label(label)} for y, label in figure.levels]
-    layout = {**_layout(figure, y_range), "shapes": verticals + levels}
-    layout["xaxis"] |= _log_axis(figure.x) if figure.log_x else {"type": "linear"}
-    return {"data": bands + lines, "layout": layout}
+    shapes = [_vertical(x) for x, _ in figure.lines_at] + [_level(y) for y, _ in figure.levels]
+    layout = {**_layout(figure, y_range), "shapes": shapes}
+    layout["xaxis"] |= _log_axis(figure.x) if figure.log_x else _linear_axis(figure.x)
+    return {"data": bands + lines + _entries(figure), "layout": layout}
 
 
 def _bars(figure: Bars, y_range: Plot) -> Plot:
     styled = zip(figure.series, colours(figure), strict=True)
     traces = [_bar(figure, series, colour, HATCHES[turn % len(HATCHES)]) for series, (colour, turn) in styled]
     layout = {**_layout(figure, y_range), "shapes": [_level(y) for y, _ in figure.levels]}
-    layout["annotations"] = [_right_label(y, label) for y, label in figure.levels]
-    layout["xaxis"] |= {**wrapped_ticks(figure.categories), "range": _room_for_labels(figure)}
-    return {"data": traces, "layout": layout}
+    layout["xaxis"] |= {**wrapped_ticks(figure.categories), "range": [-0.5, len(figure.categories) - 0.5]}
+    return {"data": [*traces, *_entries(figure)], "layout": layout}
+
+
+def _dumbbells(figure: Dumbbells, x_range: Plot) -> Plot:
+    count = len(figure.categories)
+    points = [
+        _points(figure, series, place, colour)
+        for place, (series, (colour, _)) in enumerate(zip(figure.series, colours(figure), strict=True))
+    ]
+    rods = [_rod(figure, place) for place in range(count)]
+    layout = {**_layout(figure, {}), "shapes": rods + [_vertical(x) for x, _ in figure.levels]}
+    layout["xaxis"] = {"title": {"text": safe(figure.y_title)}, "showgrid": True, **x_range}
+    names = {"tickvals": list(range(count)), "ticktext": [safe(name) for name in figure.categories]}
+    layout["yaxis"] = {"range": [count - 0.5, -0.5], "showgrid": False, "zeroline": False, "tickmode": "array", **names}
+    return {"data": [*points, *_entries(figure)], "layout": layout | {"height": 90 + 40 * count}}
 
 
 def _layout(figure: Curves | Bars, y_range: Plot) -> Plot:
     return {
         "height": HEIGHT,
-        "showlegend": len(figure.series) > 1,
+        "showlegend": len(figure.series) > 1 or bool(_entries(figure)),
         "hovermode": "closest",
         "xaxis": {"title": {"text": safe(figure.x_title)}},
         "yaxis": {"title": {"text": safe(figure.y_title)}, **y_range},
@@ -61,16 +78,16 @@ def _layout(figure: Curves | Bars, y_range: Plot) -> Plot:
 
 
 def _common_range(figures: Sequence[Curves] | Sequence[Bars], *floor: float) -> Plot:
-    """The y range that holds every chart of a row, and `floor`; plotly chooses that of a chart that stands alone."""
-    if len(figures) < 2:
-        return {}
+    """The range of values that holds every chart of a row, and `floor`."""
     series = [one for figure in figures for one in figure.series]
     values = [
         value for one in series for part in (one.values, one.low, one.high) for value in part or () if known(value)
     ]
     values += [y for figure in figures for y, _ in figure.levels] + list(floor)
     low, high = min(values, default=0.0), max(values, default=1.0)
-    room = 0.06 * (high - low) or 0.5
+    if low == high:  # one value: it is seen against zero
+        low, high = min(low, 0.0), max(high, 0.0) or 1.0
+    room = 0.06 * (high - low)
     return {"range": [low if low in floor else low - room, high + room]}
 
 
@@ -122,13 +139,39 @@ def _bar(figure: Bars, series: Series, colour: str, hatch: str) -> Plot:
     }
 
 
-def _whiskers(series: Series) -> Plot:
+def _points(figure: Dumbbells, series: Series, place: int, colour: str) -> Plot:
+    """The points of a series, a little above or below the middle of their rods."""
+    shift = 0.22 * (place - (len(figure.series) - 1) / 2)
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": safe(series.name),
+        "x": [short(value) for value in series.values],
+        "y": [at + shift for at in range(len(series.values))],
+        "marker": {"color": colour, "size": 11},
+        "hoverinfo": "text",
+        "hovertext": _hover(figure, series, figure.categories),
+        **_whiskers(series, "error_x"),
+    }
+
+
+def _rod(figure: Dumbbells, place: int) -> Plot:
+    """A bar from the least to the greatest value of a category."""
+    values = [value for series in figure.series if known(value := series.values[place])]
+    ends = {
+        "x0": short(min(values, default=0.0)),
+        "x1": short(max(values, default=0.0)),
+        "y0": place - 0.11,
+        "y1": place + 0.11,
+    }
+    return {"type": "rect", "layer": "below", "line": {"width": 0}, "fillcolor": "rgba(128,128,128,0.3)", **ends}
+
+
+def _whiskers(series: Series, axis: str = "error_y") -> Plot:
     if series.low is None or series.high is None:
         return {}
     up, down = _distances(series.high, series.values), _distances(series.values, series.low)
-    return {
-        "error_y": {"type": "data", "symmetric": False, "array": up, "arrayminus": down, "thickness": 1.5, "width": 4}
-    }
+    return {axis: {"type": "data", "symmetric": False, "array": up, "arrayminus": down, "thickness": 1.5, "width": 4}}
 
 
 def _distances(high: Sequence[Number], low: Sequence[Number]) -> list[Number]:
@@ -141,20 +184,9 @@ def _hover(figure: Curves | Bars, series: Series, x: Sequence[str]) -> list[str]
     return [f"{head}{safe(at)}<br>{safe(figure.y_title)}: {value}" for at, value in zip(x, values, strict=True)]
 
 
-def _vertical(x: float, label: str, right: bool) -> Plot:
-    """A vertical line with its label at the top, on the side where there is more room."""
-    words = {"text": safe(label), "textangle": 0, "textposition": "end", "yanchor": "top", "padding": 4}
-    return {
-        "type": "line",
-        "xref": "x",
-        "yref": "paper",
-        "x0": x,
-        "x1": x,
-        "y0": 0,
-        "y1": 1,
-        "line": {"width": 1.25, "dash": "dash"},
-        "label": {**words, "xanchor": "right" if right else "left"},
-    }
+def _vertical(x: float) -> Plot:
+    ends = {"xref": "x", "yref": "paper", "x0": x, "x1": x, "y0": 0, "y1": 1}
+    return {"type": "line", **ends, "line": {"width": 1.25, "dash": "dash"}}
 
 
 def _level(y: float) -> Plot:
@@ -162,25 +194,34 @@ def _level(y: float) -> Plot:
     return {"type": "line", **ends, "line": {"width": 1.25, "dash": "dot"}}
 
 
-def _left_label(label: str) -> Plot:
-    return {"text": safe(label), "textposition": "start", "yanchor": "bottom"}
+def _entries(figure: Curves | Bars) -> list[Plot]:
+    """What stands for levels and lines in the legend: labels inside the chart would lie on what it shows."""
+    drawn = [(label, "dash") for label in key_of_lines(figure)] + [(label, "dot") for label in key_of_levels(figure)]
+    return [
+        {"type": "scatter", "mode": "lines", "name": safe(label), "x": [None], "y": [None], "line": {"dash": dash}}
+        | {"hoverinfo": "skip"}
+        for label, dash in drawn
+    ]
 
 
-def _right_label(y: float, label: str) -> Plot:
-    """A level's label, right of all bars."""
-    place = {"xref": "paper", "x": 1, "xanchor": "right", "yref": "y", "y": y, "yanchor": "bottom"}
-    return {**place, "text": safe(label), "showarrow": False, "borderwidth": 0, "borderpad": 1}
+def key_of_lines(figure: Curves | Bars) -> list[str]:
+    """Labels of the vertical lines, with their place where there are several."""
+    return _told(figure.lines_at if isinstance(figure, Curves) else ())
 
 
-def _room_for_labels(figure: Bars) -> list[float]:
-    """Range of the x axis, with room for the labels of levels right of the last bar."""
-    longest = max((len(label) for _, label in figure.levels), default=0)
-    return [-0.5, len(figure.categories) * (1 + min(0.35, 0.014 * longest)) - 0.5]
+def key_of_levels(figure: Curves | Bars) -> list[str]:
+    """Labels of the levels, with their value where there are several."""
+    return _told(figure.levels)
 
 
-def _middle(figure: Curves) -> float:
-    low, high = min(figure.x, default=0.0), max(figure.x, default=0.0)
-    return math.sqrt(low * high) if figure.log_x else (low + high) / 2
+def _told(lines: Sequence[tuple[float, str]]) -> list[str]:
+    return [label if len(lines) == 1 else f"{label} ({text(at)})" for at, label in lines]
+
+
+def _linear_axis(x: Sequence[float]) -> Plot:
+    """An axis of few whole numbers, such as layers, is labelled at these alone."""
+    few = bool(x) and max(x) - min(x) <= 8 and all(float(value).is_integer() for value in x)
+    return {"type": "linear", **({"dtick": 1} if few else {})}
 
 
 def _log_axis(x: Sequence[float]) -> Plot:

@@ -4,18 +4,23 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from diptych.errors import InputError
-from diptych.report.charts import bars, curves
+from diptych.report.charts import bars, curves, dumbbells
 from diptych.report.heatmaps import heatmaps
-from diptych.result import Bars, Curves, Figure, Heatmap
+from diptych.result import Bars, Curves, Dumbbells, Figure, Heatmap
 
 Plot = dict[str, Any]
 
-DRAW: dict[type, Callable[[Any], list[Plot]]] = {Heatmap: heatmaps, Curves: curves, Bars: bars}
+DRAW: dict[type, Callable[[Any], list[Plot]]] = {
+    Heatmap: heatmaps,
+    Curves: curves,
+    Bars: bars,
+    Dumbbells: dumbbells,
+}
 """By kind of figure: what draws a row of them."""
 
 
 def to_plotly(figure: Figure) -> Plot:
-    """Plotly JSON (`data`, `layout`) of a heatmap, curves or bars; raises `InputError` for other kinds."""
+    """Plotly JSON (`data`, `layout`) of a heatmap or a chart; raises `InputError` for other kinds."""
     return side_by_side([figure])[0]
 
 

@@ -27,12 +27,11 @@
     const ink = colour("ink");
     const page = { paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", dragmode: false, bargap: 0.28, bargroupgap: 0.08 };
     const font = { family: colour("sans"), size: 13, color: colour("muted") };
-    const legend = { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", font: { color: ink }, itemclick: false, itemdoubleclick: false };
     const hover = { bgcolor: colour("ink"), bordercolor: colour("ink"), font: { color: colour("paper"), family: colour("sans") }, align: "left" };
-    const shape = { line: { color: colour("muted") }, label: { font: { color: colour("muted"), size: 12 } } };
+    const shape = { line: { color: colour("muted") } };
     const note = { font: { color: ink, size: 12 }, bgcolor: colour("paper"), bordercolor: colour("rule"), borderpad: 3, arrowcolor: ink, arrowwidth: 1 };
     const axes = { xaxis: axis({ showgrid: false, zeroline: false, automargin: !isMap }), yaxis: axis({ showgrid: !isMap, zeroline: !isMap }) };
-    return { layout: { ...page, ...axes, font, legend, hoverlabel: hover, shapedefaults: shape, annotationdefaults: note } };
+    return { layout: { ...page, ...axes, font, hoverlabel: hover, shapedefaults: shape, annotationdefaults: note } };
   }
 
   /* Only the tick labels of a map's axis that leave `gap` pixels between one another on `length` pixels. */
@@ -70,7 +69,7 @@
     const room = width || plot.clientWidth;
     const isMap = figure.data.some((trace) => trace.type === "heatmap");
     const data = isMap ? figure.data.map(map) : figure.data;
-    const layout = isMap ? mapLayout(figure, room) : { ...figure.layout, width: room, margin: { l: 48, r: 12, t: 36, b: 48 } };
+    const layout = isMap ? mapLayout(figure, room) : { ...figure.layout, showlegend: false, width: room, margin: { l: 48, r: 12, t: 12, b: 48 } };
     window.Plotly.react(plot, data, { ...layout, template: template(isMap) }, CONFIG);
     plot.dataset.drawn = String(room);
   }

@@ -49,9 +49,16 @@ class Question:
 
 POINTS = " points"
 QUESTIONS: Mapping[str, Sequence[str]] = {
-    "How far apart are text and image?": ("accuracy", "overlap"),
-    "Where is the flow from the image late?": ("knockout", "cross_patch", "freeze", "identify", "similarity"),
-    "What repairs it?": ("back_patching",),
+    "How far apart are text and image?": ("accuracy", "entity_gap", "overlap", "swap"),
+    "Where is the flow from the image late?": (
+        "knockout",
+        "cross_patch",
+        "freeze",
+        "identify",
+        "visual_integration",
+        "similarity",
+    ),
+    "What repairs it?": ("back_patching", "guided_back_patching"),
 }
 """Question → the experiments that answer it, in the order in which they are told."""
 
@@ -112,6 +119,26 @@ def _back_patching(result: Result) -> list[KeyFigure]:
     return [gain, *needed]
 
 
+def _entity_gap(result: Result) -> list[KeyFigure]:
+    """The gap of the entities that the model recognises in their pictures."""
+    row = _row(result, family="entities", of="identified")
+    return [_figure("text minus image, of entities it names", row, "gap", _change, POINTS)] if row else []
+
+
+def _swap(result: Result) -> list[KeyFigure]:
+    """What the circuit keeps with each part of the other panel's, of as many nodes as it replaces, in both directions."""
+    rows = [row for row in result.rows if row.get("prompts") == "both" and row.get("nodes") == "as many"]
+    told = [row for row in rows if known(row.get("normalised"))]
+    return [_figure(f"kept with the other's {row['part']}", row, "normalised", text) for row in told]
+
+
+def _guided(result: Result) -> list[KeyFigure]:
+    """The gain of the whole patch, and of the part of it that the circuit's nodes write."""
+    told = {"gain of the whole patch": "nodes: all", "of the circuit's part": "nodes: circuit"}
+    rows = {label: _row(result, panel="image", cell=cell) for label, cell in told.items()}
+    return [_figure(label, row, "gain", _change, POINTS) for label, row in rows.items() if known(row.get("gain"))]
+
+
 def _intervals(result: Result) -> list[KeyFigure]:
     """All conditions that come with an interval, such as the layer at which a curve turns."""
     told = result.conditions
@@ -122,8 +149,11 @@ def _intervals(result: Result) -> list[KeyFigure]:
 
 READ: Mapping[str, Callable[[Result], list[KeyFigure]]] = {
     "accuracy": _accuracy,
+    "entity_gap": _entity_gap,
     "overlap": _overlap,
+    "swap": _swap,
     "back_patching": _back_patching,
+    "guided_back_patching": _guided,
 }
 """Experiment → how its numbers are read; of all others, conditions with intervals are shown."""
 

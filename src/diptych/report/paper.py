@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from diptych.errors import InputError
 from diptych.files import write_whole
-from diptych.report.paper_charts import draw_bars, draw_curves, draw_heatmap
+from diptych.report.paper_charts import draw_bars, draw_curves, draw_dumbbells, draw_heatmap
 from diptych.report.paper_pictures import draw_diptych, draw_example, draw_picture_maps
 from diptych.report.sections import file_stem
-from diptych.result import Bars, Curves, Diptych, Example, Figure, Heatmap, PictureMaps, Result
+from diptych.result import Bars, Curves, Diptych, Dumbbells, Example, Figure, Heatmap, PictureMaps, Result
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Sheet
@@ -35,6 +35,7 @@ DRAW: Mapping[type, Callable[["Sheet", Any], None]] = {
     Heatmap: draw_heatmap,
     Curves: draw_curves,
     Bars: draw_bars,
+    Dumbbells: draw_dumbbells,
     Example: draw_example,
     PictureMaps: draw_picture_maps,
     Diptych: draw_diptych,

@@ -1,13 +1,14 @@
-"""Heatmaps, curves and bars on a sheet of matplotlib."""
+"""Heatmaps, curves, bars and dumbbells on a sheet of matplotlib."""
 
 import html
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from diptych.report.charts import key_of_levels, key_of_lines
 from diptych.report.labels import ticks
 from diptych.report.palette import DASHES, DIVERGING, HATCHES, SEQUENTIAL, colours, segment_colour
 from diptych.report.tables import known
-from diptych.result import Bars, Curves, Heatmap, Number, Series
+from diptych.result import Bars, Curves, Dumbbells, Heatmap, Number, Series
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,33 +46,16 @@ def draw_curves(sheet: "Sheet", figure: Curves) -> None:
     axes = sheet.subplots()
     _name(axes, figure.title, figure.x_title, figure.y_title)
     for series, (colour, turn) in zip(figure.series, colours(figure), strict=True):
-        line = LINES[DASHES[turn % len(DASHES)]]
-        axes.plot(
-            figure.x, _numbers(series.values), line, color=colour, marker="o", markersize=2.5, label=plain(series.name)
-        )
+        style: dict[str, Any] = {"color": colour, "marker": "o", "markersize": 2.5, "label": _label(series, figure)}
+        axes.plot(figure.x, _numbers(series.values), LINES[DASHES[turn % len(DASHES)]], **style)
         if series.low is not None and series.high is not None:
-            axes.fill_between(
-                figure.x, _numbers(series.low), _numbers(series.high), color=colour, alpha=0.16, linewidth=0
-            )
-    for y, label in figure.levels:
-        axes.axhline(y, color=GREY, linewidth=0.8, linestyle=":")
-        axes.annotate(
-            plain(label), (0, y), (2, 2), xycoords=("axes fraction", "data"), textcoords="offset points", color=GREY
-        )
-    for x, label in figure.lines_at:
-        axes.axvline(x, color=GREY, linewidth=0.8, linestyle="--")
-        axes.annotate(
-            plain(label),
-            (x, 0.5),
-            (-7, 0),
-            xycoords=("data", "axes fraction"),
-            textcoords="offset points",
-            color=GREY,
-            rotation=90,
-            va="center",
-        )
+            low, high = _numbers(series.low), _numbers(series.high)
+            axes.fill_between(figure.x, low, high, color=colour, alpha=0.16, linewidth=0)
+    for (x, _), label in zip(figure.lines_at, key_of_lines(figure), strict=True):
+        axes.axvline(x, color=GREY, linewidth=0.8, linestyle="--", label=plain(label))
+    _levels(axes.axhline, figure)
     axes.set_xscale("log" if figure.log_x else "linear")
-    _legend(sheet, figure.series)
+    _legend(sheet)
 
 
 def draw_bars(sheet: "Sheet", figure: Bars) -> None:
@@ -81,24 +65,35 @@ def draw_bars(sheet: "Sheet", figure: Bars) -> None:
     width = 0.8 / max(len(figure.series), 1)
     for place, (series, (colour, turn)) in enumerate(zip(figure.series, colours(figure), strict=True)):
         middle = [at + (place + 0.5) * width - 0.4 for at in range(len(figure.categories))]
-        style: dict[str, Any] = {"color": colour, "hatch": HATCHES[turn % len(HATCHES)], "label": plain(series.name)}
-        axes.bar(middle, _numbers(series.values), 0.94 * width, **style)
+        style: dict[str, Any] = {"color": colour, "hatch": HATCHES[turn % len(HATCHES)]}
+        axes.bar(middle, _numbers(series.values), 0.94 * width, label=_label(series, figure), **style)
         if series.low is not None and series.high is not None:
             axes.vlines(middle, _numbers(series.low), _numbers(series.high), color="#222222", linewidth=0.8)
-    for y, label in figure.levels:
-        axes.axhline(y, color=GREY, linewidth=0.8, linestyle=":")
-        axes.annotate(
-            plain(label),
-            (1.01, y),
-            (0, 0),
-            xycoords=("axes fraction", "data"),
-            textcoords="offset points",
-            color=GREY,
-            va="center",
-        )
+    _levels(axes.axhline, figure)
     axes.axhline(0, color=GREY, linewidth=0.6)
     tick(axes.set_xticks, figure.categories, rotation=90 if len(figure.categories) > 8 else 0)
-    _legend(sheet, figure.series)
+    _legend(sheet)
+
+
+def draw_dumbbells(sheet: "Sheet", figure: Dumbbells) -> None:
+    """Points with their intervals, joined by rods, one row per category."""
+    axes = sheet.subplots()
+    _name(axes, figure.title, figure.y_title, figure.x_title)
+    values = filled([series.values for series in figure.series])
+    places = range(len(figure.categories))
+    ends = [([one[at] for one in values if known(one[at])]) for at in places]
+    axes.hlines(
+        places, [min(e, default=0) for e in ends], [max(e, default=0) for e in ends], color="#cccccc", linewidth=4
+    )
+    for place, (series, (colour, _)) in enumerate(zip(figure.series, colours(figure), strict=True)):
+        rows = [at + 0.22 * (place - (len(figure.series) - 1) / 2) for at in places]
+        axes.plot(_numbers(series.values), rows, "o", color=colour, markersize=4, label=_label(series, figure))
+        if series.low is not None and series.high is not None:
+            axes.hlines(rows, _numbers(series.low), _numbers(series.high), color=colour, linewidth=0.8)
+    _levels(axes.axvline, figure)
+    axes.set_ylim(len(figure.categories) - 0.5, -0.5)
+    tick(axes.set_yticks, figure.categories)
+    _legend(sheet)
 
 
 def plain(words: str) -> str:
@@ -148,9 +143,20 @@ def filled(values: Sequence[Sequence[Number]]) -> list[list[float]]:
     return [_numbers(row) for row in values]
 
 
-def _legend(sheet: "Sheet", series: Sequence[Series]) -> None:
-    if len(series) > 1:
-        sheet.legend(loc="outside lower center", ncols=min(len(series), 4), frameon=False)
+def _label(series: Series, figure: Curves | Bars) -> str:
+    """What the key calls a series; one that stands alone needs no name."""
+    return plain(series.name) if len(figure.series) > 1 else ""
+
+
+def _levels(draw: Any, figure: Curves | Bars) -> None:
+    for (value, _), label in zip(figure.levels, key_of_levels(figure), strict=True):
+        draw(value, color=GREY, linewidth=0.8, linestyle=":", label=plain(label))
+
+
+def _legend(sheet: "Sheet") -> None:
+    """Below the plot, where it covers nothing."""
+    if sheet.axes[0].get_legend_handles_labels()[1]:
+        sheet.legend(loc="outside lower center", ncols=3, frameon=False)
 
 
 def _numbers(values: Sequence[Number]) -> list[float]:

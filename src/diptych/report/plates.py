@@ -7,6 +7,7 @@ from itertools import count, groupby
 from typing import Any
 
 from diptych.report.figures import DRAW, side_by_side
+from diptych.report.key import Entry, key
 from diptych.report.palette import segment_colour
 from diptych.report.picture_maps import Sheet, draw, veil
 from diptych.report.sentences import describe, is_right
@@ -52,10 +53,9 @@ class Plate:
         return FORMS.get(type(self.figure), "plot")
 
     @property
-    def segments(self) -> list[tuple[str, str]]:
-        """Names and colours of the segments that the figure shows, in order."""
-        names = dict.fromkeys(name.split(".")[0] for name, _, _ in getattr(self.figure, "bands", ()))
-        return [(name, segment_colour(name)) for name in names]
+    def key(self) -> list[Entry]:
+        """What colours and lines stand for."""
+        return key(self.figure)
 
     @property
     def csv(self) -> str:

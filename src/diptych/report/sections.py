@@ -2,11 +2,12 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
+from diptych.report.order import in_order
 from diptych.report.overview import Question, overview
 from diptych.report.plates import Plate, figure_rows, plates
 from diptych.report.tables import Table, csv_of_rows, table_of_rows, text
@@ -65,10 +66,11 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """The first example of all results opens the page; it is not repeated in its section."""
+    """The first example of all results opens the page; it is not repeated in its section. Nor are conditions of all results."""
 
     opening: Plate | None
     sections: Sequence[Section]
+    conditions: Sequence[tuple[str, str]]
 
     @property
     def questions(self) -> Sequence[Question]:
@@ -78,17 +80,19 @@ class Page:
 
 
 def arrange(results: Sequence[Result]) -> Page:
-    """One section per experiment and in it one part per task and model, both in order of first appearance."""
+    """One section per experiment, in the order of a report, and in it one part per task and model as they come."""
+    results = in_order(results)
     numbers = count(1)
+    common = _shared([result.conditions for result in results]) if len(results) > 1 else {}
     first = next((figure for result in results for figure in result.figures if isinstance(figure, Example)), None)
     opening = plates([first], numbers)[0] if first else None
     found = []
     for place, (experiment, members) in enumerate(_grouped(results, "experiment").items(), 1):
         by_task = [member for same in _grouped(members, "task").values() for member in same]
         groups = _grouped(by_task, "task", "model").values()
-        parts = [_part(f"section-{place}-{i}", same, first, numbers) for i, same in enumerate(groups, 1)]
+        parts = [_part(f"section-{place}-{i}", same, first, common, numbers) for i, same in enumerate(groups, 1)]
         found.append(Section(f"section-{place}", heading(experiment[0]), parts))
-    return Page(opening, found)
+    return Page(opening, found, _conditions(common.items()))
 
 
 def heading(name: str) -> str:
@@ -103,14 +107,21 @@ def file_stem(result: Result) -> str:
     return "-".join(re.sub(r"[^A-Za-z0-9_.]+", "_", str(part)).strip("._") for part in parts)
 
 
-def _part(anchor: str, results: Sequence[Result], shown: Figure | None, numbers: "count[int]") -> Part:
+def _part(
+    anchor: str, results: Sequence[Result], shown: Figure | None, common: Mapping[str, Any], numbers: "count[int]"
+) -> Part:
     identity = results[0].identity
     rows = figure_rows([figure for result in results for figure in result.figures if figure is not shown])
-    conditions = [result.conditions.items() for result in results]
-    shared = [pair for pair in conditions[0] if all(pair in other for other in conditions)]
-    findings = [_finding(result, results, dict(shared)) for result in results]
+    shared = _shared([result.conditions for result in results])
+    findings = [_finding(result, results, shared) for result in results]
     plated = [plates(row, numbers) for row in rows]
-    return Part(anchor, str(identity["task"]), str(identity["model"]), findings, plated, _conditions(shared))
+    own = [(name, value) for name, value in shared.items() if name not in common]
+    return Part(anchor, str(identity["task"]), str(identity["model"]), findings, plated, _conditions(own))
+
+
+def _shared(conditions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The conditions that are the same everywhere."""
+    return {name: value for name, value in conditions[0].items() if all((name, value) in c.items() for c in conditions)}
 
 
 def _finding(result: Result, neighbours: Sequence[Result], shared: Mapping[str, Any]) -> Finding:
@@ -122,7 +133,7 @@ def _finding(result: Result, neighbours: Sequence[Result], shared: Mapping[str, 
     return Finding(result, label, table_of_rows(result.rows) if result.rows else None, conditions, identity)
 
 
-def _conditions(pairs: Sequence[tuple[str, Any]]) -> list[tuple[str, str]]:
+def _conditions(pairs: Iterable[tuple[str, Any]]) -> list[tuple[str, str]]:
     return [(name.replace("_", " "), text(value)) for name, value in pairs]
 
 

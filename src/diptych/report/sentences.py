@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from diptych.report.tables import known, text
-from diptych.result import Bars, Curves, Diptych, Example, Figure, Heatmap, Panel, PictureMaps, Series
+from diptych.result import Bars, Curves, Diptych, Dumbbells, Example, Figure, Heatmap, Panel, PictureMaps, Series
 
 
 def describe(figure: Figure) -> str:
@@ -59,6 +59,19 @@ def _bars(figure: Bars) -> str:
     )
 
 
+def _dumbbells(figure: Dumbbells) -> str:
+    """Where the points of a category are farthest apart."""
+    spread = []
+    for place, name in enumerate(figure.categories):
+        values = [series.values[place] for series in figure.series]
+        inside = [value for value in values if known(value)]
+        told = ", ".join(f"{series.name} {text(value)}" for series, value in zip(figure.series, values, strict=True))
+        spread.append((max(inside, default=0.0) - min(inside, default=0.0), f"{name} ({told})"))
+    if not spread:
+        return f"Points of {figure.y_title} by {figure.x_title}, without values."
+    return f"{figure.y_title} by {figure.x_title}: farthest apart for {max(spread, key=lambda one: one[0])[1]}."
+
+
 def _example(figure: Example) -> str:
     parts = [
         f"from the {panel.modality} the model answers '{panel.predicted}' with probability {text(panel.probability)}, "
@@ -108,6 +121,7 @@ SENTENCES: dict[type, Callable[[Any], str]] = {
     Heatmap: _heatmap,
     Curves: _curves,
     Bars: _bars,
+    Dumbbells: _dumbbells,
     Example: _example,
     PictureMaps: _picture_maps,
     Diptych: _diptych,

@@ -3,17 +3,20 @@
 import csv
 import io
 import math
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
-from diptych.result import Bars, Curves, Diptych, Figure, Heatmap, Number, PictureMaps, Row, Series
+from diptych.result import Bars, Curves, Diptych, Dumbbells, Figure, Heatmap, Number, PictureMaps, Row, Series
 
 Raw = tuple[Sequence[str], Sequence[Sequence[Any]]]
 """Names of columns, and rows of values."""
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 MISSING = "n/a"
 MOST_DIGITS = 3
+LONG = 14
+"""Letters that stand in one line of a table."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,13 @@ class Table:
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
     numeric: Sequence[bool]
+
+    @property
+    def styles(self) -> list[str]:
+        """How each column is set: numbers, words, or whole sentences, which need room."""
+        longest = [max(map(len, cells), default=0) for cells in zip(*self.rows, strict=True)] or [0] * len(self.columns)
+        words = ["words long" if length > LONG else "words" for length in longest]
+        return ["" if numeric else word for numeric, word in zip(self.numeric, words, strict=True)]
 
 
 def known(value: Any) -> TypeGuard[float]:
@@ -43,8 +53,10 @@ def text(value: Any, digits: int | None = None) -> str:
 
 def column(values: Sequence[Any]) -> list[str]:
     """A column's values with one number of decimals, so that they can be compared at a glance."""
-    digits = _digits([value for value in values if isinstance(value, float) and known(value)])
-    return [text(value, digits) for value in values]
+    floats = [value for value in values if isinstance(value, float) and known(value)]
+    dust = sys.float_info.epsilon * max(map(abs, floats), default=0.0)  # what rounding leaves of a difference of zero
+    settled = [0.0 if isinstance(value, float) and abs(value) < dust else value for value in values]
+    return [text(value, _digits(floats)) for value in settled]
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
@@ -150,6 +162,7 @@ TABLES: dict[type, Callable[[Any], Raw]] = {
     Heatmap: _heatmap,
     Curves: _curves,
     Bars: _bars,
+    Dumbbells: _bars,
     PictureMaps: _picture_maps,
     Diptych: _diptych,
 }
