@@ -23,6 +23,7 @@ ITEMS = "src/diptych/items.py"
 SURVEY = "src/diptych/experiments/_survey.py"
 
 GRID = "src/diptych/grid.py"
+THERE = "src/diptych/there.py"
 RANKING = "src/diptych/ranking.py"
 COMPARE = "src/diptych/compare.py"
 SITE = "src/diptych/models/site.py"
@@ -72,16 +73,16 @@ MODEL_MUTATIONS: tuple[Mutation, ...] = (
     (ITEMS, " and self.fold(other, 2) == self.fold(item, 2)", "", "tests/test_experiments.py::test_contrasts_of_different_halves_share_no_prompt_in_either_panel"),
     (MEASURED, 'return drawn.without("prefix")', "return drawn", "tests/test_experiments.py::test_random_circuits_avoid_the_prefix_and_have_the_size_asked_for"),
     # which nodes there are; experts and recurrences; a model's weights
-    (GRID, "object.__setattr__(self, kind, _cleared(nodes, there))", "object.__setattr__(self, kind, nodes)", "tests/test_nodes_there.py::test_what_is_not_there_is_zero"),
-    (GRID, "object.__setattr__(self, kind, _cleared(nodes, there))", "object.__setattr__(self, kind, nodes)", "tests/test_nodes_there.py::test_the_complement_holds_nothing_that_is_not_there"),
+    (GRID, "object.__setattr__(self, kind, cleared(nodes, there))", "object.__setattr__(self, kind, nodes)", "tests/test_nodes_there.py::test_what_is_not_there_is_zero"),
+    (GRID, "object.__setattr__(self, kind, cleared(nodes, there))", "object.__setattr__(self, kind, nodes)", "tests/test_nodes_there.py::test_the_complement_holds_nothing_that_is_not_there"),
     (GRID, "positions * sum(self.there[0]), positions * sum(self.there[1])", "self.heads.numel(), self.neurons.numel()", "tests/test_nodes_there.py::test_sizes_count_what_is_there"),
     (RANKING, "[layer[:, :count] for layer, count in", "[layer for layer, count in", "tests/test_nodes_there.py::test_the_top_is_that_of_the_nodes_that_are_there"),
     (RANKING, "left[above - rank]", "left[above - rank + 1]", "tests/test_nodes_there.py::test_the_top_of_many_scores_is_that_of_a_sort[0.37-few ties]"),
     (RANKING, "high, above = pivot, more + same", "high, above = pivot, more", "tests/test_nodes_there.py::test_the_top_of_many_scores_is_that_of_a_sort[0.37-many ties]"),
-    (GRID, "return there or (width,) * layers", "return there or (0,) * layers", "tests/test_nodes_there.py::test_a_grid_that_is_not_told_otherwise_has_all_its_nodes"),
+    (THERE, "return there or (width,) * layers", "return there or (0,) * layers", "tests/test_nodes_there.py::test_a_grid_that_is_not_told_otherwise_has_all_its_nodes"),
     (GRID, 'described = {"layout": self.layout.to_json(), "there": self.there}', 'described = {"layout": self.layout.to_json(), "there": ((), ())}', "tests/test_nodes_there.py::test_a_saved_grid_keeps_what_is_there"),
     (GRID, "        if self.there != other.there:", "        if False:", "tests/test_nodes_there.py::test_grids_of_different_nodes_are_not_combined"),
-    (GRID, "if there and (len(there) != layers or", "if there and (len(there) < layers and", "tests/test_nodes_there.py::test_numbers_of_nodes_that_do_not_fit_are_refused"),
+    (THERE, "if there and (len(there) != layers or", "if there and (len(there) < layers and", "tests/test_nodes_there.py::test_numbers_of_nodes_that_do_not_fit_are_refused"),
     (COMPARE, "collapse()[kind], a.there[kind]", "collapse()[kind], (tuple(a)[kind].shape[2],) * len(a.heads)", "tests/test_nodes_there.py::test_overlaps_are_expected_of_what_is_there"),
     (COMPARE, "tuple((places.stop - places.start) * count", "tuple(a.layout.length * count", "tests/test_nodes_there.py::test_overlaps_are_expected_of_what_is_there"),
     (MEASURED, "    drawn = scores.map(", "    drawn = type(scores)(*scores, scores.layout, scores.model).map(", "tests/test_nodes_there.py::test_random_circuits_are_drawn_from_what_is_there"),

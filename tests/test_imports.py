@@ -36,6 +36,7 @@ VALUES = {
     "sharing",
     "spans",
     "statistics",
+    "there",
     "turns",
 }
 METHODS = {

@@ -11,9 +11,9 @@ from hypothesis import given
 from diptych.attribution.ap import ap
 from diptych.attribution.ap_ig import ap_ig
 from diptych.compare import MEASURED, OTHERWISE, overlaps
-from diptych.errors import InputError
+from diptych.errors import InputError, UnsupportedModel
 from diptych.grid import Grid
-from diptych.paper_compat import PAPER_A, PaperCompat, global_draw
+from diptych.paper_compat import PAPER_A, PaperCompat, global_draw, sequential_positions
 from laws import IMAGE, LAWS, REFERENCE, SEEDS, TEXT, circuit
 from prompts import batch
 from tiny import FAMILIES, tiny
@@ -117,6 +117,13 @@ def test_one_dimensional_positions_change_pictures_of_m_rope_models_alone_and_ar
         assert torch.equal(vlm.run(vlm.capture(some.clean)), plain)
         with OWN.opened(vlm):
             assert torch.equal(vlm.run(vlm.capture(some.clean)), plain)
+
+
+def test_positions_of_another_form_are_refused() -> None:
+    with pytest.raises(
+        UnsupportedModel, match=r"position ids have shape \[1, 2, 3, 4\]; expected \[axis, batch, pos\]"
+    ):
+        sequential_positions(torch.nn.Identity(), (), {"position_ids": torch.zeros(1, 2, 3, 4)})
 
 
 def test_departures_that_are_not_known_are_refused() -> None:

@@ -17,8 +17,8 @@ from torch import Tensor
 from diptych.errors import DiptychError, InputError, MismatchError, StoreError
 from diptych.files import write_whole
 from diptych.layout import Layout, require_same
-from diptych.ranking import PerLayer as PerLayer
 from diptych.ranking import highest
+from diptych.there import PerLayer, cleared, counted
 
 KINDS = ("heads", "neurons")
 
@@ -51,10 +51,10 @@ class Grid:
                 f"Heads are {self.heads.dtype} of {self.heads.shape[0]} layers, neurons {self.neurons.dtype} of "
                 f"{self.neurons.shape[0]}. Both need one dtype and number of layers."
             )
-        counts = [_counts(*pair) for pair in zip(KINDS, self.there, self, strict=True)]
+        counts = [counted(*pair) for pair in zip(KINDS, self.there, self, strict=True)]
         object.__setattr__(self, "there", tuple(counts))
         for kind, there, nodes in zip(KINDS, counts, self, strict=True):
-            object.__setattr__(self, kind, _cleared(nodes, there))
+            object.__setattr__(self, kind, cleared(nodes, there))
 
     def __iter__(self) -> Iterator[Tensor]:
         """Heads, then neurons."""
@@ -236,22 +236,3 @@ class Grid:
 
 Scores = Grid
 Circuit = Grid
-
-
-def _counts(kind: str, there: PerLayer, nodes: Tensor) -> PerLayer:
-    """The number of nodes in each layer: all that the grid is wide, unless it is told."""
-    layers, width = nodes.shape[0], nodes.shape[2]
-    if there and (len(there) != layers or not all(0 <= count <= width for count in there)):
-        raise MismatchError(
-            f"A grid's {kind} are told to be {there} by layer; expected {layers} numbers from 0 to {width}, its shape."
-        )
-    return there or (width,) * layers
-
-
-def _cleared(nodes: Tensor, there: PerLayer) -> Tensor:
-    """The nodes with nothing behind those that are there; the tensor itself if all are."""
-    counts, width = torch.tensor(there, device=nodes.device), nodes.shape[2]
-    if bool((counts == width).all()):
-        return nodes
-    inside = torch.arange(width, device=nodes.device) < counts[:, None]
-    return nodes.where(inside[:, None], torch.zeros((), dtype=nodes.dtype, device=nodes.device))

@@ -10,11 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from diptych.errors import MismatchError
+from diptych.there import PerLayer
 
 Array = NDArray[np.floating[Any]]
-
-PerLayer = tuple[int, ...]
-"""A number for each layer."""
 
 SAMPLE = 2**18
 """About how many scores are looked at to guess where the last one kept lies."""

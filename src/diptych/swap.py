@@ -11,10 +11,11 @@ from torch import Tensor
 
 from diptych.compare import SEGMENTS
 from diptych.errors import InputError
-from diptych.grid import Circuit, PerLayer, Scores
+from diptych.grid import Circuit, Scores
 from diptych.items import Modality
 from diptych.layout import Layout, position_map
 from diptych.ranking import highest
+from diptych.there import PerLayer
 
 OWN, RANDOM, WHOLE = "own", "random", "whole"
 

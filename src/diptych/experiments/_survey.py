@@ -15,12 +15,13 @@ from torch import Tensor
 from diptych.alignment import Alignment, Positions, Shape, align
 from diptych.errors import InputError
 from diptych.experiments._text import from_lines
-from diptych.grid import PerLayer, Scores
+from diptych.grid import Scores
 from diptych.items import MODALITIES, SPLITS, Contrast, Item, Modality, Split, Task
 from diptych.layout import Layout
 from diptych.models.encode import AnswerTokens
 from diptych.result import Result
 from diptych.run import Run, Unit
+from diptych.there import PerLayer
 
 Kind = TypeVar("Kind", Item, Contrast)
 RARER = "prompt of a rarer layout or picture shape"

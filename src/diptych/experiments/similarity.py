@@ -8,7 +8,8 @@ from torch import Tensor
 
 from diptych.experiments._pairs import Recorded, blocks, paired_items, units_of
 from diptych.experiments._parameters import Count, Seed, Several
-from diptych.experiments._similarity import Compared, across, curves, notes, summary
+from diptych.experiments._similarity import Compared, notes, summary
+from diptych.experiments._similarity_figures import across, curves
 from diptych.experiments._survey import Survey
 from diptych.items import MODALITIES, Item
 from diptych.models.vlm import VLM

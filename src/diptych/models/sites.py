@@ -8,11 +8,11 @@ from typing import Any
 from torch import nn
 
 from diptych.errors import UnsupportedModel
-from diptych.grid import PerLayer
 from diptych.models.experts import ExpertNodes, find_experts, has_nodes
 from diptych.models.site import Kind
 from diptych.models.site import Mixer as Mixer
 from diptych.models.site import Site as Site
+from diptych.there import PerLayer
 
 ATTENTION = ("self_attn", "cross_attn", "attention", "attn", "mixer")
 ATTENTION_OUT = ("o_proj", "out_proj", "wo", "dense", "c_proj", "output", "o")
