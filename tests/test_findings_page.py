@@ -117,6 +117,17 @@ def test_a_small_niou_of_circuits_of_different_sizes_is_read_against_the_highest
     assert "(interval not above 0) in 4 of 4 pairs" in text
 
 
+def test_an_overlap_without_an_interval_is_no_overlap_like_chance() -> None:
+    record = example()
+    values = ([None, None, None], [0.2, None, None], [0.2, 0.1, 0.3], [0.2, -0.1, 0.3])
+    for pair, value in zip(PAIRS, values, strict=True):
+        entry(record, "overlap", pair)["kept"]["data"]["nIoU"] = value
+
+    text = section(rendered(record), "Do the circuits of text and image hold the same nodes?")
+
+    assert "(interval not above 0) in 1 of 4 pairs" in text
+
+
 def test_an_overlap_that_the_sizes_decide_is_told_to_be_undefined() -> None:
     record = example()
     nothing = {

@@ -12,7 +12,7 @@ def counts(record: Record) -> dict[str, int]:
     shares = [[kept[segment]["share of the possible"] for segment in SEGMENTS] for kept in found]
     told = [row for row in shares if None not in row]
     return {
-        "chance": sum(not above(kept["data"]["nIoU"]) for kept in found),
+        "chance": sum(kept["data"]["nIoU"][1] is not None and not above(kept["data"]["nIoU"]) for kept in found),
         "least": sum(row[0] < min(row[1:]) for row in told),
         "told": len(told),
     }
