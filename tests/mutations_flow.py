@@ -183,6 +183,18 @@ FLOW_MUTATIONS: tuple[Mutation, ...] = (
     ),
     (
         TURNS,
+        "more = depth(*with_bounds((curves, clusters)), turn, seed=seed)",
+        "more = found",
+        TURNED + "test_where_all_prompts_are_alike_the_interval_of_a_crossing_is_not_empty",
+    ),
+    (
+        TURNS,
+        "np.repeat([-1.0, 1.0], size)",
+        "np.repeat([0.0, 1.0], size)",
+        TURNED + "test_the_clusters_at_the_bounds_change_no_value_and_no_layer_that_is_sure",
+    ),
+    (
+        TURNS,
         "return float(first - second)",
         "return float(second - first)",
         TURNED + "test_a_lag_is_by_how_much_later_one_panel_turns_than_the_other",

@@ -7,7 +7,7 @@ import pytest
 
 from diptych.experiments._layers import lag_said, lags
 from diptych.experiments._text import fixed
-from diptych.turns import crossing, depth, fallen, half_risen, lag, onset
+from diptych.turns import bounded_depth, crossing, depth, fallen, half_risen, lag, onset, with_bounds
 
 
 def curve(*values: float) -> np.ndarray:
@@ -93,6 +93,29 @@ def test_a_layer_is_told_of_ten_clusters_and_not_of_nine() -> None:
     assert few.n == 9 and few.reason == "9 clusters, at least 10 expected"
 
 
+def test_where_all_prompts_are_alike_the_interval_of_a_crossing_is_not_empty() -> None:
+    alike, names = np.array([[1.0, -1.0, -1.0]] * 16).T, [str(n) for n in range(16)]
+    truth = crossing(curve(0.94, -0.9, -1))  # sixteen prompts of this kind are often all alike
+
+    found, plain = (turned(alike, names, crossing, seed=0) for turned in (bounded_depth, depth))
+
+    assert (plain.low, plain.high) == (0.5, 0.5) and found.value == 0.5
+    assert 0.3 < found.low < 0.5 < truth < found.high < 0.7
+
+
+def test_the_clusters_at_the_bounds_change_no_value_and_no_layer_that_is_sure() -> None:
+    curves, names = panel([3] * 20, each=2)
+    above = 2 * curves - 1
+
+    found, plain = (turned(above, names, onset, seed=0) for turned in (bounded_depth, depth))
+    more, clusters = with_bounds((above, names), "image")
+
+    assert (found.value, found.low, found.high, found.n, found.unit) == (0, 0, 0, plain.n, plain.unit)
+    assert more.shape == (5, 24) and clusters[20:] == ["image at -1"] * 2 + ["image at 1"] * 2
+    assert more[:, 20:].tolist() == [[-1, -1, 1, 1]] * 5
+    assert math.isnan(bounded_depth(above[:, :4], names[:4], crossing, seed=0).low)
+
+
 def panel(layers: list[float], each: int = 1, start: int = 0) -> tuple[np.ndarray, list[str]]:
     """Prompts that turn at these layers of five, `each` of a cluster."""
     curves = np.array([[float(layer <= turns) for layer in range(5)] for turns in layers]).T
@@ -138,4 +161,4 @@ def test_a_delay_or_its_absence_is_said_with_its_interval(turns: tuple[int, int]
 
     words = lag_said({"reading layer, image minus text": lag(image, text, fallen(0.5), seed=0)})
 
-    assert verdict in words and f"[{fixed(turns[0] - turns[1], 1, sign='+')}, " in words
+    assert verdict in words and f": {fixed(turns[0] - turns[1], 1, sign='+')} [" in words

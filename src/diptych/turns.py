@@ -16,6 +16,8 @@ Turn = Callable[[Curve], float]
 
 nan if there is nothing that could turn.
 """
+Panel = tuple[Float[np.ndarray, "layer n"], Sequence[str]]
+"""The curves of a panel's prompts, and the cluster of each."""
 FEWEST = 10
 """Clusters that a layer is told from: of fewer, resampled ones hardly differ, and the interval is too short."""
 
@@ -39,8 +41,29 @@ def depth(curves: Float[np.ndarray, "layer n"], clusters: Sequence[str], turn: T
     return enough(found, clusters)
 
 
-Panel = tuple[Float[np.ndarray, "layer n"], Sequence[str]]
-"""The curves of a panel's prompts, and the cluster of each."""
+def bounded_depth(curves: Float[np.ndarray, "layer n"], clusters: Sequence[str], turn: Turn, *, seed: int) -> Estimate:
+    """As `depth`, of curves that lie within −1 and 1, with an interval that is not empty where all prompts are alike.
+
+    Where all prompts turn at one place, others of their kind may still do so elsewhere, which resampling cannot show. So
+    the interval is that of `with_bounds`.
+    """
+    found = depth(curves, clusters, turn, seed=seed)
+    if not math.isfinite(found.value):
+        return found
+    more = depth(*with_bounds((curves, clusters)), turn, seed=seed)
+    return replace(found, low=more.low, high=more.high, method=f"{found.method}, one more cluster at each of -1 and 1")
+
+
+def with_bounds(panel: Panel, name: str = "") -> Panel:
+    """A panel with one more cluster at each of −1 and 1, as large as clusters are on average (as `bounded_mean` has them).
+
+    `name`: what tells them from those of another panel.
+    """
+    curves, clusters = panel
+    size = max(1, round(len(clusters) / len(set(clusters))))
+    more = np.broadcast_to(np.repeat([-1.0, 1.0], size), (len(curves), 2 * size))
+    names = [f"{name} at {bound}" for bound in (-1, 1) for _ in range(size)]
+    return np.hstack([curves, more]), [*clusters, *names]
 
 
 def lag(late: Panel, early: Panel, turn: Turn, *, seed: int) -> Estimate:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -53,14 +54,15 @@ def line(name: str, found: Sequence[Estimate]) -> Series:
 def lags(
     name: str, panels: Mapping[str, Panel], depths: Mapping[str, Estimate], turn: Turn, seed: int
 ) -> dict[str, Estimate]:
-    """How many layers later a layer is from the image than from text, by name; nothing where a panel lacks.
+    """How many layers later a layer is from the image than from text (`depths`), by name; nothing where a panel lacks.
 
-    Undefined where the layer itself is, from either panel (`depths`).
+    Its interval is that of the panels' curves. Undefined where the layer itself is, from either panel.
     """
     if len(panels) < 2:
         return {}
-    found = lag(panels["image"], panels["text"], turn, seed=seed)
-    reasons = [one.reason for one in (depths[f"{name}, {panel}"] for panel in panels) if not math.isfinite(one.value)]
+    image, text = (depths[f"{name}, {panel}"] for panel in ("image", "text"))
+    reasons = [one.reason for one in (image, text) if not math.isfinite(one.value)]
+    found = replace(lag(panels["image"], panels["text"], turn, seed=seed), value=image.value - text.value)
     return {f"{name}, image minus text": undefined(found, reasons[0]) if reasons else found}
 
 
@@ -68,8 +70,9 @@ def lag_said(found: Mapping[str, Estimate]) -> str:
     """Whether the image is late, as the end of a sentence; nothing where that is not known."""
     known = [one for one in found.values() if math.isfinite(one.value)]
     return "".join(
-        f"; {fixed(one.value, 1, sign='+')} layers [{fixed(one.low, 1, sign='+')}, {fixed(one.high, 1, sign='+')}] "
-        f"later from image than from text, {VERDICTS[int(one.low > 0) - int(one.high < 0)]}"
+        f"; image minus text: {fixed(one.value, 1, sign='+')} "
+        f"[{fixed(one.low, 1, sign='+')}, {fixed(one.high, 1, sign='+')}], "
+        f"{VERDICTS[int(one.low > 0) - int(one.high < 0)]}"
         for one in known
     )
 

@@ -30,9 +30,9 @@ from diptych.models.vlm import VLM
 from diptych.result import Curves, Row
 from diptych.run import Finding, Run
 from diptych.statistics import INTERVAL, Estimate
-from diptych.turns import Panel, crossing, depth, onset
+from diptych.turns import Panel, bounded_depth, crossing, onset, with_bounds
 
-VERSION = 3
+VERSION = 4
 USES = ("accuracy",)
 
 
@@ -55,10 +55,10 @@ def cross_patch(run: Run, *, panels: Panels = MODALITIES, seed: Seed = 0) -> Fin
         work = Halving(partial(swap_states, modality=modality, answers=survey.answers), Along(-1))
         values, clusters = mapped(run, selection, work, modality)
         above = values["donor"] - values["own"]
-        read[modality] = above, clusters
+        read[modality] = with_bounds((above, clusters), modality)
         found = {
-            f"critical layer, {modality}": depth(above, clusters, crossing, seed=seed),
-            f"first layer, {modality}": depth(above, clusters, onset, seed=seed),
+            f"critical layer, {modality}": bounded_depth(above, clusters, crossing, seed=seed),
+            f"first layer, {modality}": bounded_depth(above, clusters, onset, seed=seed),
         }
         shares = {name: bounded_estimates(share, clusters, seed) for name, share in values.items()}
         rows += _rows(modality, shares)
