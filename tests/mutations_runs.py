@@ -13,27 +13,27 @@ FOLDER = "src/diptych/run/folder.py"
 RUN = "src/diptych/run/run.py"
 FILES = "src/diptych/files.py"
 RAY = "src/diptych/run/ray.py"
-FAULTS = "tests/test_faults.py::"
+DAMAGE, DISKS, DRIVERS, HOSTILE = (f"tests/test_{noun}.py::" for noun in ("damage", "disks", "drivers", "hostile"))
 
 RUNS_MUTATIONS: tuple[Mutation, ...] = (
     (STUDY, "[share - 1 :: shares]", "[share - 1 :]", "tests/test_study.py::test_shards_are_the_whole_study_and_divide_no_pair_of_model_and_task"),
     (STUDY, 'STRICT = ConfigDict(extra="forbid")', "STRICT = ConfigDict()", "tests/test_study.py::test_what_is_no_study_is_refused_with_its_place"),
     (STUDY, 'self.seeds and "seed" in _experiment', 'self.seeds and "seed" not in _experiment', "tests/test_study.py::test_cells_are_models_by_tasks_by_experiments_by_seeds_of_those_that_take_one"),
-    (FILE, "self.check_event(yaml.AliasEvent)", "not index and self.check_event(yaml.StreamStartEvent)", "tests/test_study.py::test_what_is_no_study_is_refused_with_its_place"),
+    (FILE, "isinstance(event, yaml.AliasEvent)", "isinstance(event, yaml.StreamStartEvent)", "tests/test_study.py::test_what_is_no_study_is_refused_with_its_place"),
     (FILE, "        if twice:", "        if not keys:", "tests/test_study.py::test_what_is_no_study_is_refused_with_its_place"),
     (FILE, "several(inner) if following.isdecimal() else named(inner)", "named(inner)", "tests/test_study.py::test_a_change_goes_to_its_place"),
     (OUTCOMES, "        except Exception as error:  # also of torch", "        except KeyError as error:  # also of torch", "tests/test_study.py::test_a_cell_that_fails_is_told_and_the_others_are_done"),
     (ESTIMATE, "self.working * ratio, self.between)", "self.working * ratio, self.between * ratio)", "tests/test_estimate.py::test_units_grow_with_the_items_and_statistics_do_not"),
     (ESTIMATE, "            self.seconds += time.perf_counter() - start\n", "            self.seconds = time.perf_counter() - start\n", "tests/test_estimate.py::test_the_clock_adds_up_the_work_and_not_what_is_done_between"),
-    (TENSORS, "if noted not in (None, digest(tensors)):", "if noted is tensors:", FAULTS + "test_a_damaged_file_is_told_or_computed_again_and_no_number_is_wrong[unit-bit flipped]"),
-    (SEALED, "if noted not in (None, _checksum(text)):", "if noted is text:", FAULTS + "test_a_damaged_file_is_told_or_computed_again_and_no_number_is_wrong[result-bit flipped]"),
-    (SEALED, "    if size > largest:", "    if size < 0:", FAULTS + "test_json_that_is_made_to_exhaust_the_reader_is_refused[large-run]"),
-    (SEALED, "except (ValueError, RecursionError) as error:", "except ValueError as error:", FAULTS + "test_json_that_is_made_to_exhaust_the_reader_is_refused[deep-result]"),
-    (FOLDER, "    except OSError as error:\n        raise StoreError(\n            f\"{path} cannot be written", "    except KeyError as error:\n        raise StoreError(\n            f\"{path} cannot be written", FAULTS + "test_a_file_that_cannot_be_written_is_told_and_the_same_command_goes_on[unit]"),
-    (RUN, "        if folder.has_unit(name, unit.id):\n            del missing", "        if not name:\n            del missing", FAULTS + "test_what_another_driver_stored_meanwhile_is_not_computed_again"),
-    (RUN, "            folder.reopen(str(error))\n", "            return {}\n", FAULTS + "test_damaged_grids_are_computed_again_from_the_units_and_said_so"),
+    (TENSORS, "if noted not in (None, digest(tensors)):", "if noted is tensors:", DAMAGE + "test_a_damaged_file_is_told_or_computed_again_and_no_number_is_wrong[unit-bit flipped]"),
+    (SEALED, "if noted not in (None, _checksum(text)):", "if noted is text:", DAMAGE + "test_a_damaged_file_is_told_or_computed_again_and_no_number_is_wrong[result-bit flipped]"),
+    (SEALED, "    if size > largest:", "    if size < 0:", HOSTILE + "test_json_that_is_made_to_exhaust_the_reader_is_refused[large-run]"),
+    (SEALED, "except (ValueError, RecursionError) as error:", "except ValueError as error:", HOSTILE + "test_json_that_is_made_to_exhaust_the_reader_is_refused[deep-result]"),
+    (FOLDER, "    except OSError as error:\n        raise StoreError(\n            f\"{path} cannot be written", "    except KeyError as error:\n        raise StoreError(\n            f\"{path} cannot be written", DISKS + "test_a_file_that_cannot_be_written_is_told_and_the_same_command_goes_on[unit]"),
+    (RUN, "        if folder.has_unit(name, unit.id):\n            del missing", "        if not name:\n            del missing", DRIVERS + "test_what_another_driver_stored_meanwhile_is_not_computed_again"),
+    (RUN, "            folder.reopen(str(error))\n", "            return {}\n", DAMAGE + "test_damaged_grids_are_computed_again_from_the_units_and_said_so"),
     (RUN, '            log.warning("%s", reason)\n', "            del reason\n", "tests/test_listing.py::test_a_run_that_is_computed_tells_of_the_stale_one_beside_it"),
-    (FILES, "                _remove(Path(base, name))\n", "                pass\n", FAULTS + "test_a_study_killed_at_random_moments_and_resumed_is_the_uninterrupted_one"),
+    (FILES, "                _remove(Path(base, name))\n", "                pass\n", DRIVERS + "test_a_study_killed_at_random_moments_and_resumed_is_the_uninterrupted_one"),
     (LISTING, "    if links:", "    if not links and path is root:", "tests/test_listing.py::test_a_run_behind_a_link_is_not_deleted"),
     (LISTING, "if folder.is_dir() and not folder.is_symlink()]", "if folder.is_dir()]", "tests/test_listing.py::test_what_diptych_did_not_write_is_left"),
     (LISTING, '    if identity["version"] != experiment.version:', '    if identity["version"] is experiment:', "tests/test_listing.py::test_a_result_is_stale_if_today_s_code_would_name_it_otherwise"),

@@ -82,15 +82,18 @@ def test_one_rehearsal_serves_every_task_and_seed_in_proportion_and_nothing_is_k
     assert not (tmp_path / "runs").exists()
 
 
-def test_what_cannot_be_rehearsed_is_unknown_with_its_reason(tmp_path: Path) -> None:
+def test_what_cannot_be_rehearsed_is_unknown_with_its_reason_and_the_rest_is_known(
+    tmp_path: Path, model_folder: Path
+) -> None:
     driver = Driver(Store(tmp_path))
-    study = Study(
-        models="random:qwen2_vl,nobody/nothing",
-        tasks=FEW,
-        experiments={"name": SEEDED, "parameters": {"fail": "input"}},
-    )
+    failing = [{"name": SEEDED, "parameters": {"fail": how}} for how in ("input", "fault")]
+    models = [str(model_folder), "nobody/nothing", "random:qwen2_vl"]
+    study = Study(models=models, tasks=FEW, experiments=[*failing, SEEDED])
 
-    [unable, nowhere] = Rehearsal(driver, study.batch_size).costs(driver.plan(study))
+    costs = Rehearsal(driver, study.batch_size).costs(driver.plan(study))
 
-    assert unable == "on 36 items: The data cannot be used. Give other data."
-    assert isinstance(nowhere, str) and "No model 'nobody/nothing'" in nowhere
+    assert all("tiny-model" in str(cost) for cost in costs[:3])  # whose weights are none
+    assert all("No model 'nobody/nothing'" in str(cost) for cost in costs[3:6])
+    assert costs[6] == "on 36 items: The data cannot be used. Give other data."
+    assert costs[7] == "on 36 items: ZeroDivisionError: a fault of the program"
+    assert isinstance(costs[8], Cost)

@@ -1,7 +1,8 @@
 """Experiments end to end on tiny random models: they run, store, repeat to the bit, and say what they used."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -181,12 +182,14 @@ def test_results_do_not_depend_on_batch_size(folder: Path, tmp_path: Path) -> No
 
 def test_an_interrupted_experiment_resumes_to_the_same_bytes(folder: Path, tmp_path: Path) -> None:
     whole = open_run(folder, tmp_path / "whole").get("discover", modality="text")
-    steps = []
 
-    def stop_soon(stage: str, done: int, total: int) -> None:
-        steps.append(stage)
-        if "discover" in stage and done == 2:
-            raise KeyboardInterrupt
+    @contextmanager
+    def stop_soon(stage: str, done: int, total: int) -> Iterator[Callable[[int], None]]:
+        def told(now: int) -> None:
+            if "discover" in stage and now == 2:
+                raise KeyboardInterrupt
+
+        yield told
 
     with pytest.raises(KeyboardInterrupt):
         open_run(folder, tmp_path / "broken", progress=stop_soon).get("discover", modality="text")

@@ -23,7 +23,7 @@ from diptych.run import Run
 from diptych.swap import Donor, carry, carry_as_many
 from prompts import answers, batch, contrasts
 from test_attribution import double
-from test_lengths import run as run
+from test_lengths_experiments import run as run
 from test_planted import planted, seed_circuit
 from tiny import FAMILIES
 

@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -128,13 +129,13 @@ def test_a_worker_that_is_killed_is_replaced_and_its_unit_done_again(
 
 
 def test_a_unit_that_ends_every_worker_is_told(workers: RayWorkers, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("diptych.run.ray.LOST", 2)
+    monkeypatch.setattr("diptych.run.ray.LOST", 1)
 
     def deadly(vlm: Any, payload: Any) -> dict[str, torch.Tensor]:
         os.kill(os.getpid(), signal.SIGKILL)
         return {}
 
-    with pytest.raises(RuntimeError, match="2 workers ended over unit 'a', perhaps for want of memory"):
+    with pytest.raises(RuntimeError, match="1 workers ended over unit 'a', perhaps for want of memory"):
         list(workers(deadly, [Unit("a", None)], lambda: None))  # type: ignore[arg-type, return-value]
 
 
@@ -147,7 +148,7 @@ def test_an_error_of_a_unit_is_the_error_of_the_run(workers: RayWorkers) -> None
 
 
 def test_a_model_that_is_loaded_in_workers_gives_the_bytes_of_a_serial_run(tmp_path: Path, workers: RayWorkers) -> None:
-    study = Study(models="organism/qwen2vl", tasks=FEW, experiments="accuracy")
+    study = Study(models={"name": "organism/qwen2vl", "device_map": "auto"}, tasks=FEW, experiments="accuracy")
 
     [serial] = Driver(Store(tmp_path / "serial")).outcomes(study)
     [spread] = Driver(Store(tmp_path / "ray"), executor=workers).outcomes(study)
@@ -164,9 +165,13 @@ def test_a_node_that_is_killed_costs_no_unit(
     both = set(workers.processes())
     [node] = cluster.worker_nodes
 
-    def kill_the_node(stage: str, done: int, total: int) -> None:
-        if done == 5 and node in cluster.worker_nodes:
-            cluster.remove_node(node, allow_graceful=False)
+    @contextmanager
+    def kill_the_node(*stage: Any) -> Iterator[Callable[[int], None]]:
+        def told(done: int) -> None:
+            if done == 5 and node in cluster.worker_nodes:
+                cluster.remove_node(node, allow_graceful=False)
+
+        yield told
 
     runs = drive(tmp_path / "runs", model_folder, noting(tmp_path / "log"), executor=workers, progress=kill_the_node)
 

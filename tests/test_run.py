@@ -1,11 +1,8 @@
 """Runs: what is stored is not computed again, and what is asked is exactly what is answered."""
 
-import os
 import shutil
-import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -168,30 +165,6 @@ def test_an_interrupted_map_goes_on_where_it_was(tmp_path: Path, model_folder: P
     assert [row["number"] for row in result.rows] == [0, 1, 2, 3]
 
 
-def test_a_process_killed_in_the_middle_of_a_map_loses_only_the_unit_at_work(
-    tmp_path: Path, model_folder: Path, small_task: Task
-) -> None:
-    killed, resumed = tmp_path / "killed", Counted()
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, str(LAB / "kill_me.py"), str(killed), str(model_folder)]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
-    ) as process:
-        assert process.stdin is not None and process.stdout is not None
-        for number in range(4):
-            assert process.stdout.readline() == f"{number}\n"
-            if number < 3:
-                process.stdin.write("\n")
-                process.stdin.flush()
-        process.send_signal(signal.SIGKILL)
-
-    open_run(model_folder, small_task, killed, resumed).get(SQUARES, count=6)
-    open_run(model_folder, small_task, tmp_path / "whole", Counted()).get(SQUARES, count=6)
-
-    assert resumed.numbers == [3, 4, 5]
-    assert files(killed) == files(tmp_path / "whole")
-
-
 def test_a_unit_cut_short_is_computed_again_and_said_so(
     tmp_path: Path, model_folder: Path, small_task: Task, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -226,10 +199,14 @@ def test_units_come_in_order_whatever_the_order_in_which_they_finish(
 
 
 def test_progress_tells_the_stage_and_the_units_done(tmp_path: Path, model_folder: Path, small_task: Task) -> None:
-    told: list[tuple[str, int, int]] = []
+    told: list[Any] = []
 
-    open_run(model_folder, small_task, tmp_path / "runs", Counted(), progress=lambda *args: told.append(args)).get(
-        SQUARES, count=2
-    )
+    @contextmanager
+    def noting(*stage: Any) -> Iterator[Any]:
+        told.append(stage)
+        yield told.append
+        told.append("closed")
 
-    assert told == [("crosses · squares (count=2) · squares", done, 2) for done in (0, 1, 2)]
+    open_run(model_folder, small_task, tmp_path / "runs", Counted(), progress=noting).get(SQUARES, count=2)
+
+    assert told == [("crosses · squares (count=2) · squares", 0, 2), 1, 2, "closed"]

@@ -240,7 +240,7 @@ def test_a_folder_with_the_right_digest_but_another_identity_is_refused(tmp_path
     path = finished(store).path
     edit(path / "run.json", identity={**make_identity().to_json(), "dtype": "bfloat16"})
 
-    with pytest.raises(StoreError, match="holds another run: its dtype is 'bfloat16', not 'float32'"):
+    with pytest.raises(StoreError, match=f"is of run {make_identity().digest}, but tells what run .* is of"):
         store.open(make_identity())
 
 
@@ -321,6 +321,15 @@ def test_a_file_is_no_store(root: str, tmp_path: Path) -> None:
     ):
         Store(tmp_path / root).open(make_identity())
     assert (tmp_path / "notes.txt").read_text() == "mine"
+    with pytest.raises(StoreError, match="cannot be read: Not a directory. Expected a folder of runs"):
+        Store(tmp_path / root).results()
+
+
+def test_a_store_may_be_named_by_a_text(tmp_path: Path) -> None:
+    folder = finished(Store(str(tmp_path)))  # type: ignore[arg-type]
+
+    assert Store(str(tmp_path)) == Store(tmp_path)  # type: ignore[arg-type]
+    assert [inner.path for inner in Store(str(tmp_path)).folders()] == [folder.path]  # type: ignore[arg-type]
 
 
 def test_results_are_the_complete_runs_by_path(tmp_path: Path) -> None:

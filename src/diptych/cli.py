@@ -3,7 +3,7 @@
 import sys
 import webbrowser
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -12,19 +12,8 @@ from rich.table import Table
 from diptych.cli_check import check, print_card
 from diptych.cli_executor import Address, Cpus, Gpus, Kind, Workers, executor
 from diptych.cli_export import export
-from diptych.cli_options import (
-    Attention,
-    DeviceMap,
-    Dtype,
-    Model,
-    OffloadFolder,
-    PixelBudget,
-    Quantisation,
-    Revision,
-    System,
-    pixel_budget,
-)
-from diptych.cli_progress import resumable, tell
+from diptych.cli_options import BatchSize, Loading, Model, with_loading
+from diptych.cli_progress import no_bars_in_a_file, resumable, tell
 from diptych.cli_repair import repair
 from diptych.cli_runs import app as runs_app
 from diptych.cli_study import study
@@ -52,6 +41,7 @@ app.command()(study)
 
 def main() -> None:
     """Run the command line; an error of ours is a message on stderr and status 2, any other keeps its traceback."""
+    no_bars_in_a_file()
     try:
         app()
     except DiptychError as error:
@@ -71,10 +61,10 @@ def demo(
 
         from diptych.report.build import build
         from diptych.run import Run, Store
-        from diptych.run.progress import Bars, Lines
+        from diptych.run.progress import bars, lines
 
         torch.set_num_threads(1)  # in so small a model, threads on busy cores only wait for each other
-        progress = Bars() if sys.stderr.isatty() else Lines()
+        progress = bars if sys.stderr.isatty() else lines
         results = []
         for handle in [Run(model, small_task(name), store=Store(out), progress=progress) for name in task]:
             for experiment, parameters in DEMO:
@@ -84,6 +74,7 @@ def demo(
 
 
 @app.command()
+@with_loading
 def run(
     experiment: Annotated[str, typer.Argument(help="A name (see `diptych experiments`), or the path of a .py file.")],
     model: Model,
@@ -93,15 +84,9 @@ def run(
         list[str], typer.Option("--parameter", "-p", help="key=value for the experiment; may be given several times.")
     ] = [],  # noqa: B006
     runs: Annotated[Path, typer.Option(help="Folder for the runs.")] = Path("runs"),
-    dtype: Dtype = "float32",
-    device_map: DeviceMap = None,
-    offload_folder: OffloadFolder = None,
-    revision: Revision = None,
-    quantisation: Quantisation = None,
-    attention: Attention = "sdpa",
-    pixels: PixelBudget = None,
-    system: System = None,
-    batch_size: Annotated[int, typer.Option(help="Prompts per forward pass.")] = 16,
+    *,
+    loading: Loading,
+    batch_size: BatchSize = 16,
     by: Kind = "serial",
     workers: Workers = None,
     address: Address = None,
@@ -113,20 +98,14 @@ def run(
         from diptych.run import Run, Store
         from diptych.run.progress import for_terminal
 
-        options: dict[str, Any] = {
-            "dtype": dtype,
-            "device_map": device_map,
-            "offload_folder": offload_folder,
-            "revision": revision,
-            "quantisation": quantisation,
-            "attention": attention,
-            "pixels": pixel_budget(pixels),
-            "system": system,
-            "batch_size": batch_size,
-            "executor": working,
-        }
         handle = Run(
-            model, make_task(task, **named_values(setting)), store=Store(runs), progress=for_terminal(), **options
+            model,
+            make_task(task, **named_values(setting)),
+            store=Store(runs),
+            progress=for_terminal(),
+            batch_size=batch_size,
+            executor=working,
+            **loading,
         )
         result = handle.get(experiment, **named_values(parameter))
         tell(result)

@@ -12,17 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from diptych.cli_options import (
-    Attention,
-    DeviceMap,
-    Dtype,
-    OffloadFolder,
-    PixelBudget,
-    Quantisation,
-    Revision,
-    System,
-    pixel_budget,
-)
+from diptych.cli_options import Loading, ModelName, with_loading
 
 if TYPE_CHECKING:
     from diptych.models import VLM
@@ -30,36 +20,19 @@ if TYPE_CHECKING:
     from diptych.models.encode import Prompt
 
 
+@with_loading
 def check(
-    model: Annotated[
-        str,
-        typer.Argument(help="A shipped organism, a Hugging Face id, the path of a folder, or random:<architecture>."),
-    ],
+    model: ModelName,
     image: Annotated[list[Path], typer.Option(help="Show the prompt of this picture; several make one prompt.")] = [],  # noqa: B006
     text: Annotated[str | None, typer.Option(help="Show the prompt of this text as data.")] = None,
     query: Annotated[str, typer.Option(help="What is asked behind the picture or the text.")] = "What is it?",
-    dtype: Dtype = "float32",
-    device_map: DeviceMap = None,
-    offload_folder: OffloadFolder = None,
-    revision: Revision = None,
-    quantisation: Quantisation = None,
-    attention: Attention = "sdpa",
-    pixels: PixelBudget = None,
-    system: System = None,
+    *,
+    loading: Loading,
 ) -> None:
     """Prove that a model is read rightly, line by line; exits with status 1 if a line fails."""
     from diptych.models import load, organisms, prove
 
-    options = {"offload_folder": offload_folder, "quantisation": quantisation, "attention": attention, "system": system}
-    vlm = load(
-        model,
-        revision=revision,
-        dtype=dtype,
-        device_map=device_map,
-        pixels=pixel_budget(pixels),
-        verify=False,
-        **options,  # type: ignore[arg-type]
-    )
+    vlm = load(model, verify=False, **loading)
     prompts = dict(_prompts(vlm, image, text, query))
     proof = prove(vlm)
     _print_proof(proof, _facts(vlm))

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from diptych.run.unit import Executor
 
 Kind = Annotated[
-    Literal["serial", "ray"], typer.Option("--executor", help="serial (this process) or ray (needs diptych[ray]).")
+    Literal["serial", "ray"], typer.Option("--executor", help="serial (this process) or ray (needs diptych\\[ray]).")
 ]
 Workers = Annotated[int | None, typer.Option(help="Ray: how many workers; as many as there is room for by default.")]
 Address = Annotated[str | None, typer.Option(help="Ray: auto for the cluster of this node; a local Ray by default.")]

@@ -1,5 +1,6 @@
 """What commands that run experiments tell: each result in a line, and what an interruption leaves."""
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,6 +9,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from diptych.result import Result
+
+
+def no_bars_in_a_file() -> None:
+    """Keep the libraries that load models from drawing bars where there is no terminal."""
+    if not sys.stderr.isatty():
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # which they read when they are imported
 
 
 @contextmanager
@@ -21,5 +28,8 @@ def resumable(runs: Path) -> Iterator[None]:
 
 
 def tell(result: "Result") -> None:
-    """The result's summary, with its task and experiment."""
-    print(f"{result.identity['task']} · {result.identity['experiment']}: {result.summary}", flush=True)
+    """The result's summary, with its task and experiment, above any bars."""
+    from tqdm import tqdm
+
+    tqdm.write(f"{result.identity['task']} · {result.identity['experiment']}: {result.summary}", file=sys.stdout)
+    sys.stdout.flush()

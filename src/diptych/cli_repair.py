@@ -1,21 +1,11 @@
 """The command `repair`: choose a back-patch for a model and write it for `BackPatch.from_pretrained`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from diptych.cli_options import (
-    Attention,
-    DeviceMap,
-    Dtype,
-    OffloadFolder,
-    PixelBudget,
-    Quantisation,
-    Revision,
-    System,
-    pixel_budget,
-)
+from diptych.cli_options import BatchSize, Loading, ModelName, with_loading
 from diptych.cli_progress import resumable, tell
 from diptych.cli_values import Setting, named_values
 from diptych.tasks import make_task
@@ -24,11 +14,9 @@ if TYPE_CHECKING:
     from diptych.deployed import BackPatch
 
 
+@with_loading
 def repair(
-    model: Annotated[
-        str,
-        typer.Argument(help="A shipped organism, a Hugging Face id, the path of a folder, or random:<architecture>."),
-    ],
+    model: ModelName,
     task: Annotated[str, typer.Option(help="A name (see `diptych tasks`), or the path of a .py file.")],
     out: Annotated[Path, typer.Option(help="Folder to write backpatch.json to.")] = Path("backpatch"),
     setting: Setting = [],  # noqa: B006
@@ -36,15 +24,9 @@ def repair(
         list[str], typer.Option("--parameter", "-p", help="key=value for back_patching; may be given several times.")
     ] = [],  # noqa: B006
     runs: Annotated[Path, typer.Option(help="Folder for the runs.")] = Path("runs"),
-    dtype: Dtype = "float32",
-    device_map: DeviceMap = None,
-    offload_folder: OffloadFolder = None,
-    revision: Revision = None,
-    quantisation: Quantisation = None,
-    attention: Attention = "sdpa",
-    pixels: PixelBudget = None,
-    system: System = None,
-    batch_size: Annotated[int, typer.Option(help="Prompts per forward pass.")] = 16,
+    *,
+    loading: Loading,
+    batch_size: BatchSize = 16,
 ) -> None:
     """Choose a back-patch on a task's select split, measure it on test, and write it for `generate`."""
     with resumable(runs):
@@ -52,19 +34,13 @@ def repair(
         from diptych.run import Run, Store
         from diptych.run.progress import for_terminal
 
-        options: dict[str, Any] = {
-            "dtype": dtype,
-            "device_map": device_map,
-            "offload_folder": offload_folder,
-            "revision": revision,
-            "quantisation": quantisation,
-            "attention": attention,
-            "pixels": pixel_budget(pixels),
-            "system": system,
-            "batch_size": batch_size,
-        }
         handle = Run(
-            model, make_task(task, **named_values(setting)), store=Store(runs), progress=for_terminal(), **options
+            model,
+            make_task(task, **named_values(setting)),
+            store=Store(runs),
+            progress=for_terminal(),
+            batch_size=batch_size,
+            **loading,
         )
         result = handle.get("back_patching", **named_values(parameter))
         tell(result)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from diptych.cli_executor import Address, Cpus, Gpus, Kind, Workers, executor
 from diptych.cli_progress import resumable, tell
@@ -74,7 +74,8 @@ def _tell_plan(driver: "Driver", wanted: "Study", shard: tuple[int, int]) -> Non
     plan = [one for one in driver.plan(wanted) if one.cell in cells]
     missing = [one for one in plan if not one.complete]
     costs = dict(zip(map(id, missing), Rehearsal(driver, wanted.batch_size).costs(missing), strict=True))
-    table = Table("model", "task", "experiment", "stored", "forwards", "time")
+    named = [Column(name, overflow="fold") for name in ("model", "task", "experiment")]
+    table = Table(*named, "stored", "forwards", "time")
     for one in plan:
         cost = costs.get(id(one))
         told = (f"{cost.forwards:.3g}", duration(cost.seconds)) if isinstance(cost, Cost) else ("?" * bool(cost), "")

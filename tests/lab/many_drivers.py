@@ -1,6 +1,6 @@
-"""Drives one small study in child processes: killed at random moments, or two at a time. Prints what happened as JSON.
+"""Drives one small study in child processes: killed at random moments, and two at a time. Prints what happened as JSON.
 
-`many_drivers.py kill|pair FOLDER MODEL COUNT`. The children are forks of this process, which has imported everything.
+`many_drivers.py FOLDER MODEL KILLS PAIRS`. The children are forks of this process, which has imported everything.
 """
 
 import json
@@ -96,16 +96,16 @@ def kill(folder: Path, study: Study, count: int) -> dict[str, object]:
 def pair(folder: Path, study: Study, count: int) -> dict[str, object]:
     """Two drivers on one folder at once, `count` times; how often each unit was computed."""
     for number in range(count):
-        root, log = folder / f"killed{number}", folder / f"log{number}"
+        root, log = folder / f"pair{number}", folder / f"pair{number}.log"
         for pid in [child(root, log, study), child(root, log, study)]:
             assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0, "a driver failed"
-    return {"rounds": count, "computed": [len(lines(folder / f"log{number}")) for number in range(count)]}
+    return {"rounds": count, "computed": [len(lines(folder / f"pair{number}.log")) for number in range(count)]}
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    how, where, model, number = sys.argv[1:]
-    wanted = small_study(model)
-    told = {"kill": kill, "pair": pair}[how](Path(where), wanted, int(number))
-    drive(Path(where) / "whole", Path(where) / "log", wanted)
-    print(json.dumps(told | {"units": len(stored(Path(where) / "whole"))}))
+    where, wanted = Path(sys.argv[1]), small_study(sys.argv[2])
+    drive(where / "whole", where / "log", wanted)
+    units = len(stored(where / "whole"))
+    told = {"kill": kill(where, wanted, int(sys.argv[3])), "pair": pair(where, wanted, int(sys.argv[4]))}
+    print(json.dumps(told | {"units": units}))

@@ -10,9 +10,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from diptych.errors import DiptychError
 from diptych.items import SPLITS, Item, Task
-from diptych.run.outcomes import Driver, Planned
+from diptych.run.outcomes import Driver, Planned, reason_of
 from diptych.run.progress import silent
 from diptych.run.run import Run
 from diptych.run.serial import in_process
@@ -100,7 +99,10 @@ class Rehearsal:
             clock = Clock()
             driver = replace(self.driver, store=Store(Path(folder)), progress=silent, executor=clock)
             run = driver.handle(source, task, self.batch_size)
-            vlm = run.vlm  # before the clock runs: loading is no part of the rate
+            try:
+                vlm = run.vlm  # before the clock runs: loading is no part of the rate
+            except Exception as error:  # of this model: others can be rehearsed
+                return dict.fromkeys(experiments, reason_of(error))
             return {kind: _measured(run, vlm, clock, experiment) for kind, experiment in experiments.items()}
 
 
@@ -131,8 +133,8 @@ def _measured(run: Run, vlm: "VLM", clock: Clock, experiment: Named) -> Cost | s
     try:
         with counted(vlm) as seen:
             run.get(experiment.name, **experiment.parameters)
-    except DiptychError as error:
-        return f"on {len(run.task.items)} items: {error}"
+    except Exception as error:  # also of a user's file: the others can be rehearsed
+        return f"on {len(run.task.items)} items: {reason_of(error)}"
     working = clock.seconds - worked
     return Cost(sum(seen), working, time.perf_counter() - start - working)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from diptych.errors import Damaged, StoreError
 from diptych.files import HOST, write_text
 from diptych.result import Result
-from diptych.run.identity import Identity, file_name
+from diptych.run.identity import Identity, digest_of, file_name
 from diptych.run.sealed import read_bounded, seal, unseal
 from diptych.run.tensors import read_tensors, write_tensors
 
@@ -69,7 +69,7 @@ class Folder:
 
     def finish(self, result: Result, grids: "Mapping[str, Tensor]") -> Result:
         """Store grids and result, in this order, and return the result as it will be read."""
-        with _storing(self.path):
+        with storing(self.path):
             self._begin()
             if grids:
                 write_tensors(self.path / GRIDS, grids)
@@ -80,7 +80,7 @@ class Folder:
         """Forget the result, whose grids are damaged; units stay."""
         log.warning("%s The result is computed again.", reason)
         self.note(reason)
-        with _storing(self.path):
+        with storing(self.path):
             (self.path / RESULT).unlink(missing_ok=True)
 
     def note(self, text: str) -> None:
@@ -132,7 +132,7 @@ class Folder:
     def add_unit(self, map_name: str, unit_id: str, values: "Mapping[str, Tensor]") -> None:
         """Store the values of one unit; raises `StoreError` if they cannot be written."""
         path = self._unit_path(map_name, unit_id)
-        with _storing(path):
+        with storing(path):
             self._begin()
             path.parent.mkdir(parents=True, exist_ok=True)
             write_tensors(path, values)
@@ -155,7 +155,7 @@ def read_run(path: Path) -> dict[str, Any]:
     try:
         run = json.loads(read_bounded(file))
         version, writer, identity = run["format"], run["diptych"], dict(run["identity"])
-        digest = identity["digest"]
+        digest, expected = identity["digest"], digest_of({k: v for k, v in identity.items() if k != "digest"})
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise StoreError(
             f"{file} is damaged: {type(error).__name__}: {error}. Delete the folder and run again."
@@ -168,6 +168,11 @@ def read_run(path: Path) -> dict[str, Any]:
     if digest != _digest_in(path):
         raise StoreError(
             f"{file} is of run {digest}, but its folder is named {path.name}. Rename or delete the folder."
+        )
+    if digest != expected:
+        raise StoreError(
+            f"{file} is damaged: it is of run {digest}, but tells what run {expected} is of. "
+            f"Delete the folder and run again."
         )
     return identity
 
@@ -184,8 +189,8 @@ def _version() -> str:
 
 
 @contextmanager
-def _storing(path: Path) -> Iterator[None]:
-    """Errors of writing as ours."""
+def storing(path: Path) -> Iterator[None]:
+    """While open, errors of writing are ours."""
     try:
         yield
     except OSError as error:

@@ -33,7 +33,7 @@ class Identity:
     @cached_property
     def digest(self) -> str:
         """12 hex digits of the canonical JSON of all fields."""
-        return hashlib.sha256(canonical(asdict(self)).encode()).hexdigest()[:12]
+        return digest_of(asdict(self))
 
     @property
     def path(self) -> Path:
@@ -48,6 +48,11 @@ class Identity:
 def canonical(value: Any) -> str:
     """JSON that is the same text for the same value."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def digest_of(fields: Mapping[str, Any]) -> str:
+    """12 hex digits of the fields of an identity."""
+    return hashlib.sha256(canonical(fields).encode()).hexdigest()[:12]
 
 
 def folder_of(model: str, task: str, experiment: str, digest: str) -> Path:

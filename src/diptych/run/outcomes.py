@@ -59,7 +59,7 @@ class Planned:
         try:
             return Outcome(self.cell, self.run.get(self.cell.experiment.name, **self.cell.experiment.parameters))
         except Exception as error:  # also of torch, or of a user's file: the other cells need not fail
-            return Outcome(self.cell, reason=_reason(error))
+            return Outcome(self.cell, reason=reason_of(error))
 
 
 @dataclass(frozen=True)
@@ -86,10 +86,10 @@ class Driver:
 
     def follow(self, plan: Sequence[Planned]) -> Iterator[Outcome]:
         """The outcome of each cell, in order."""
-        self.progress("cells", 0, len(plan))
-        for done, planned in enumerate(plan, 1):
-            yield planned.outcome()
-            self.progress("cells", done, len(plan))
+        with self.progress("cells", 0, len(plan)) as told:
+            for done, planned in enumerate(plan, 1):
+                yield planned.outcome()
+                told(done)
 
     def handle(self, source: ModelSource, task: Task, batch_size: int) -> Run:
         """The run of a model and a task."""
@@ -110,9 +110,10 @@ class Driver:
             run = self.handle(source, make_task(task.name, **task.parameters), batch_size)
             _ = run.source.fingerprint  # which weights these are: they may be nowhere
         except Exception as error:  # a task may be a user's code, or come from the network
-            return None, _reason(error)
+            return None, reason_of(error)
         return run, ""
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
+    """Why a cell has no result: the message of an error of ours, and the kind of any other."""
     return str(error) if isinstance(error, DiptychError) else f"{type(error).__name__}: {error}"

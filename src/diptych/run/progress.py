@@ -2,47 +2,45 @@
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 from tqdm import tqdm
 
-Progress = Callable[[str, int, int], None]
-"""Called with the stage, the units done so far and their total: first before any is computed, then after each."""
+Told = Callable[[int], object]
+"""Called after each unit with how many are done."""
+
+Progress = Callable[[str, int, int], AbstractContextManager[Told]]
+"""Opened with a stage, the units of it that are stored already and their total; closed when it is done or has failed."""
 
 
-def silent(stage: str, done: int, total: int) -> None:
+@contextmanager
+def silent(stage: str, done: int, total: int) -> Iterator[Told]:
     """Tell nothing."""
+    yield lambda now: None
 
 
-class Bars:
-    """One bar per stage; only for terminals."""
-
-    def __init__(self) -> None:
-        self._bars: dict[str, tqdm[None]] = {}
-
-    def __call__(self, stage: str, done: int, total: int) -> None:
-        if stage not in self._bars:
-            self._bars[stage] = tqdm(desc=stage, total=total, initial=done, unit="unit", file=sys.stderr)
-        bar = self._bars[stage]
-        bar.update(done - bar.n)
-        if done == total:
-            self._bars.pop(stage).close()
+@contextmanager
+def bars(stage: str, done: int, total: int) -> Iterator[Told]:
+    """A bar with the rate and the time left, which leave out what was stored; only for terminals."""
+    with tqdm(desc=stage, total=total, initial=done, unit="unit", file=sys.stderr) as bar:
+        yield lambda now: bar.update(now - bar.n)
 
 
-class Lines:
-    """One line per finished stage: how many units, how many of them were stored before, and the rate."""
+@contextmanager
+def lines(stage: str, done: int, total: int) -> Iterator[Told]:
+    """A line when the stage is finished: how many units, how many of them were stored before, and the rate."""
+    start = time.monotonic()
 
-    def __init__(self) -> None:
-        self._begun: dict[str, tuple[float, int]] = {}
+    def tell(now: int) -> None:
+        if now == total:
+            rate = f", {(now - done) / (time.monotonic() - start):.1f} per second" if now > done else ""
+            print(f"{stage}: {total} units, {done} from the store{rate}", file=sys.stderr, flush=True)
 
-    def __call__(self, stage: str, done: int, total: int) -> None:
-        start, stored = self._begun.setdefault(stage, (time.monotonic(), done))
-        if done == total:
-            rate = f", {(done - stored) / (time.monotonic() - start):.1f} per second" if done > stored else ""
-            print(f"{stage}: {total} units, {stored} from the store{rate}", file=sys.stderr, flush=True)
-            del self._begun[stage]
+    tell(done)
+    yield tell
 
 
 def for_terminal() -> Progress:
     """Bars if stderr is a terminal, else nothing: a log file wants no bars."""
-    return Bars() if sys.stderr.isatty() else silent
+    return bars if sys.stderr.isatty() else silent

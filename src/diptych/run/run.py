@@ -132,26 +132,20 @@ class Run:
         self, running: Running, work: Work, listed: Sequence[Unit], missing: dict[str, Unit], name: str
     ) -> Iterator[tuple[Unit, Values]]:
         stage = f"{running.stage} · {name}"
+        if len(missing) < len(listed):
+            running.folder.note(f"{stage}: {len(listed) - len(missing)} of {len(listed)} units were stored")
         finished = self._executor(work, _still_missing(missing, running.folder, name), self._load)
-        self._progress(stage, len(listed) - len(missing), len(listed))
-        # in order and as read from the store: sums come out the same for any executor, fresh or resumed
-        for unit in listed:
-            while unit.id in missing:
-                one = next(finished, None)
-                if one is not None:
-                    running.require_unchanged()
-                    running.folder.add_unit(name, one[0].id, one[1])
-                    del missing[one[0].id]
-                elif unit.id in missing:
-                    raise RuntimeError(
-                        f"The executor ended without unit '{unit.id}'; it must yield each that it takes."
-                    )
-                running.folder.note(f"{stage}: {len(listed) - len(missing)} of {len(listed)} units")
-                self._progress(stage, len(listed) - len(missing), len(listed))
-            values = running.folder.unit(name, unit.id)
-            if (at_once := values.pop(AT_ONCE, None)) is not None:
-                running.at_once.append(int(at_once))
-            yield unit, values
+        with self._progress(stage, len(listed) - len(missing), len(listed)) as told:
+            # in order and as read from the store: sums come out the same for any executor, fresh or resumed
+            for unit in listed:
+                while unit.id in missing:
+                    _store_next(finished, unit, running, missing, name)
+                    running.folder.note(f"{stage}: {len(listed) - len(missing)} of {len(listed)} units")
+                    told(len(listed) - len(missing))
+                values = running.folder.unit(name, unit.id)
+                if (at_once := values.pop(AT_ONCE, None)) is not None:
+                    running.at_once.append(int(at_once))
+                yield unit, values
 
     def _compute(self, running: Running, identity: Identity, values: Mapping[str, Any]) -> Result:
         self._stack.append(running)
@@ -220,6 +214,19 @@ class Run:
             )
         running.maps.add(name)
         return running
+
+
+def _store_next(
+    finished: Iterator[tuple[Unit, Values]], wanted: Unit, running: Running, missing: dict[str, Unit], name: str
+) -> None:
+    """Store the unit that is finished next; `wanted` is missing no more if another driver has stored it meanwhile."""
+    one = next(finished, None)
+    if one is not None:
+        running.require_unchanged()
+        running.folder.add_unit(name, one[0].id, one[1])
+        del missing[one[0].id]
+    elif wanted.id in missing:
+        raise RuntimeError(f"The executor ended without unit '{wanted.id}'; it must yield each that it takes.")
 
 
 def _still_missing(missing: dict[str, Unit], folder: Folder, name: str) -> Iterator[Unit]:

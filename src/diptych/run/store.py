@@ -19,16 +19,16 @@ class Store:
     """A folder of runs: `<model>/<task>/<experiment>-<digest>/`, readable with `ls`."""
 
     root: Path
+    """Text is a path too."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "root", Path(self.root))
 
     def open(self, identity: Identity) -> Folder:
-        """The folder of this identity, made if there is none; raises `StoreError` if a foreign folder has its name."""
+        """The folder of this identity, made if there is none; raises `StoreError` if what lies there is damaged or foreign."""
         path = self.root / identity.path
         if (path / RUN).exists():
-            found = read_run(path)
-            if found != identity.to_json():
-                raise StoreError(
-                    f"{path} holds another run: {_difference(found, identity.to_json())}. Move the folder away and run again."
-                )
+            read_run(path)  # whose digest, and so all that it is of, is that of the folder's name
         else:
             _refuse_foreign(path)
             self._make(path)
@@ -75,18 +75,27 @@ class Store:
         found = [self.root]
         for _ in range(3):
             found = [inner for folder in found for inner in _folders_in(folder)]
-        return [Folder(path) for path in found if (path / RUN).exists() or (path / RESULT).exists()]
+        return [Folder(path) for path in found if {RUN, RESULT} & {entry.name for entry in _entries(path)}]
 
 
 def _folders_in(folder: Path) -> list[Path]:
+    return [path for path in _entries(folder) if path.is_dir() and not path.name.startswith(".")]
+
+
+def _entries(folder: Path) -> list[Path]:
+    """What is in a folder, by name; nothing if it was never made or if another driver has just removed it."""
     try:
-        return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-    except OSError:  # of another driver, which has just removed it
+        return sorted(folder.iterdir())
+    except FileNotFoundError:
         return []
+    except OSError as error:
+        raise StoreError(
+            f"'{folder}' cannot be read: {error.strerror}. Expected a folder of runs that you may read."
+        ) from error
 
 
 def _refuse_foreign(path: Path) -> None:
-    others = sorted(entry.name for entry in path.iterdir() if not is_temporary(entry)) if path.exists() else []
+    others = [entry.name for entry in _entries(path) if not is_temporary(entry)] if path.exists() else []
     if others:
         raise StoreError(f"{path} has no {RUN} but holds {others[:3]}. It was not written by diptych: move it away.")
 

@@ -1,5 +1,6 @@
 """Study files: YAML that holds data and nothing else, read with changes from the command line and written resolved."""
 
+import json
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -9,6 +10,7 @@ import yaml
 
 from diptych.errors import InputError
 from diptych.files import write_text
+from diptych.run.folder import storing
 from diptych.run.identity import file_name
 from diptych.run.study import Study, named, several
 
@@ -17,11 +19,19 @@ LARGEST = 2**20
 
 
 class _Plain(yaml.SafeLoader):  # type: ignore[misc]
-    """Reads data alone: no tags of objects, no key twice, and no aliases, which make a short file endless."""
+    """Reads what JSON can say: no tags, no dates, no key twice, and no aliases, which make a short file endless."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 as PyYAML has it
+        first: [(tag, form) for tag, form in forms if not tag.endswith(":timestamp")]
+        for first, forms in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.constructor.ConstructorError(None, None, "an alias: write it out", self.peek_event().start_mark)
+        event = self.peek_event()
+        if isinstance(event, yaml.AliasEvent):
+            raise yaml.constructor.ConstructorError(None, None, "an alias: write it out", event.start_mark)
+        if event.tag is not None:
+            raise yaml.constructor.ConstructorError(None, None, f"a tag, '{event.tag}': leave it out", event.start_mark)
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
@@ -44,11 +54,15 @@ def read_study(path: Path, changes: Mapping[str, Any] | None = None) -> Study:
 
 
 def write_study(study: Study, folder: Path, results: list[str]) -> Path:
-    """Write the study with all its defaults beside its results, whose places are listed as comments."""
+    """Write the study with all its defaults beside its results, whose places are listed as comments.
+
+    Raises `StoreError` if it cannot be written.
+    """
     path = folder / f"{file_name(study.name)}-{study.digest()}.yaml"
     text = yaml.safe_dump(study.to_json(), sort_keys=False, allow_unicode=True)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_text(path, text + "".join(f"# {' '.join(result.split())}\n" for result in ["results:", *results]))
+    with storing(path):
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text(path, text + "".join(f"# {' '.join(result.split())}\n" for result in ["results:", *results]))
     return path
 
 
@@ -57,7 +71,8 @@ def _read(path: Path) -> dict[Any, Any]:
         if path.stat().st_size > LARGEST:
             raise InputError(f"'{path}' has more than {LARGEST} bytes. Expected a study file; is it another file?")
         plain = yaml.load(path.read_text(encoding="utf-8"), _Plain)  # a SafeLoader
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
+        json.dumps(plain, ensure_ascii=False).encode()  # halves of characters, which nothing can write
+    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:  # of decoding, and numbers without end
         reason = " ".join(str(error).split())
         raise InputError(f"'{path}' is no study file: {reason}. Expected YAML as in docs/guide/studies.md.") from error
     if not isinstance(plain, dict) or not all(isinstance(key, str) for key in plain):
