@@ -38,6 +38,14 @@ def find(kind: str, name: str) -> Callable[..., Any]:
     return found
 
 
+def user_file(name: str) -> Path:
+    """The path of a user's file; raises `InputError` if there is none."""
+    path = Path(name)
+    if not path.is_file():
+        raise InputError(f"No file '{name}'. Expected a Python file that defines a function named '{path.stem}'.")
+    return path
+
+
 def module_of(function: Callable[..., Any]) -> ModuleType:
     """The module that defines `function` (for its `VERSION`)."""
     return sys.modules[function.__module__]
@@ -83,9 +91,7 @@ def _from_package(kind: str, name: str) -> tuple[ModuleType, str]:
 
 
 def _from_file(name: str) -> tuple[ModuleType, str]:
-    path = Path(name)
-    if not path.is_file():
-        raise InputError(f"No file '{name}'. Expected a Python file that defines a function named '{path.stem}'.")
+    path = user_file(name)
     # a name of its own: a user's `json.py` must not replace the module json, nor one `mine.py` another
     unique = f"{path.stem}_{_digest(str(path.resolve()).encode())}"
     spec = importlib.util.spec_from_file_location(unique, path)

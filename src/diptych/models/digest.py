@@ -3,7 +3,9 @@
 import hashlib
 from pathlib import Path
 
+from diptych.models.file import is_file
 from diptych.models.random import RANDOM, fingerprint
+from diptych.registry import file_digest
 
 MODEL_FILES = {".json", ".jinja", ".txt", ".model", ".safetensors", ".bin"}
 DESCRIPTIONS = {"card.json", "curves.json"}  # of an organism; no number depends on them
@@ -14,16 +16,22 @@ BLOCKS = 256
 def model_digest(configuration: str, place: str, commit: str | None) -> str:
     """12 hex digits of a configuration's digest and of where the weights come from.
 
-    Those of a random model come from its name and recipe, those in a folder from its files, those of the hub from the
-    commit. A folder and the hub's repository that it is a copy of count as two models.
+    Those of the hub come from the commit. A folder and the hub's repository that it is a copy of count as two models.
+    """
+    weights = local_digest(place) or f"{place}@{commit}"
+    return hashlib.sha256(f"{configuration} {weights}".encode()).hexdigest()[:12]
+
+
+def local_digest(place: str) -> str | None:
+    """12 hex digits of what a model on this machine is made from; None for one of the hub.
+
+    A random model is made from its name and recipe, one in a folder from its files, one in a user's file from its text.
     """
     if place.startswith(RANDOM):
-        weights = fingerprint(place)
-    elif Path(place).is_dir():
-        weights = folder_digest(Path(place))
-    else:
-        weights = f"{place}@{commit}"
-    return hashlib.sha256(f"{configuration} {weights}".encode()).hexdigest()[:12]
+        return fingerprint(place)
+    if is_file(place):
+        return file_digest(place)
+    return folder_digest(Path(place)) if Path(place).is_dir() else None
 
 
 def folder_digest(folder: Path) -> str:

@@ -1,4 +1,4 @@
-"""Load a model by name: a Hugging Face id, a local folder, an organism shipped with diptych, or a random model."""
+"""Load a model by name: a Hugging Face id, a folder, a user's file, an organism shipped with diptych, or a random model."""
 
 import hashlib
 import json
@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 
 from diptych.errors import InputError
 from diptych.models.digest import model_digest
+from diptych.models.file import from_file, is_file
 from diptych.models.pixels import Pixels, set_budget
 from diptych.models.processor import first_line, load_processor
 from diptych.models.quantised import quantisation_options, require_quantisation
@@ -19,6 +20,7 @@ from diptych.models.random import RANDOM, build, fingerprint, parse, tiny_config
 from diptych.models.readable import require_decoder_only, supported_kernel
 from diptych.models.sketches import every_sketch
 from diptych.models.vlm import VLM
+from diptych.registry import user_file
 
 ORGANISM = "organism/"
 LOADING_ERRORS = (OSError, ValueError, RuntimeError, ImportError, SafetensorError, AssertionError)
@@ -42,9 +44,12 @@ def organisms() -> dict[str, Path]:
 
 
 def locate(name: str) -> str:
-    """The folder of an organism or a local model, or the name itself if it is a hub id or a random model."""
+    """The folder of an organism or a local model, or the name itself if it is a hub id, a random model or a file."""
     if name.startswith(RANDOM):
         parse(name)
+        return name
+    if is_file(name):
+        user_file(name)
         return name
     if name.startswith(ORGANISM):
         if name not in organisms():
@@ -61,10 +66,11 @@ def locate(name: str) -> str:
 
 
 def require_hub(name: str, revision: str | None) -> None:
-    """Raise `InputError` for a revision of what has none: a folder, an organism, a random model."""
+    """Raise `InputError` for a revision of what has none: a folder, an organism, a file, a random model."""
     if revision is None:
         return
-    what = "a random model" if name.startswith(RANDOM) else "a folder" if Path(locate(name)).is_dir() else None
+    kinds = {"a random model": name.startswith(RANDOM), "a file": is_file(name)}
+    what = next((kind for kind, holds in kinds.items() if holds), "a folder" if Path(locate(name)).is_dir() else None)
     if what:
         raise InputError(
             f"Revision '{revision}' cannot be chosen for '{name}', which is {what}: only models of the Hugging Face hub "
@@ -88,7 +94,8 @@ def load(
 ) -> VLM:
     """The model as a `VLM`, proven to be read rightly (`verify`) or refused.
 
-    `name` is a hub id, a folder, `organism/<name>` or `random:<architecture>`, with `:<seed>` if it is not to be 0.
+    `name` is a hub id, a folder, `organism/<name>`, `random:<architecture>`, with `:<seed>` if it is not to be 0, or the
+    path of a `.py` file with a function of its name that returns a model and its processor (docs/guide/extending.md).
     `dtype` is float32, float64, bfloat16, float16 or auto (that of the checkpoint). `device_map` and `offload_folder` go
     to accelerate; `quantisation` is int8 or nf4 (bitsandbytes); `attention` is sdpa or eager. `pixels`: the fewest and
     the most pixels of a picture. `system`: a system prompt in place of the template's own. `processor`: one of your own,
@@ -102,9 +109,9 @@ def load(
     require_hub(name, revision)
     require_quantisation(quantisation)
     storage = {"device_map": device_map, "offload_folder": offload_folder}
-    if name.startswith(RANDOM):
+    if name.startswith(RANDOM) or is_file(name):
         _require_none(name, storage | {"quantisation": quantisation})
-        vlm = _random(name, attention, dtype, processor)
+        vlm = (_made if is_file(name) else _random)(name, attention, dtype, processor)
     else:
         options = storage | {"revision": revision, "dtype": DTYPES[dtype]}
         vlm = _pretrained(name, attention, options, quantisation, processor)
@@ -126,6 +133,11 @@ def _random(name: str, attention: str, dtype: str, processor: Any) -> VLM:
     model, made = build(architecture, sketch, attention=attention, dtype=wanted, seed=seed)
     digest = config_digest(tiny_config(architecture, sketch))
     return VLM(model, processor or made, name=name, revision=fingerprint(name), digest=digest)
+
+
+def _made(name: str, attention: str, dtype: str, processor: Any) -> VLM:
+    model, made, revision = from_file(name, dtype, attention)
+    return VLM(model, processor or made, name=name, revision=revision, digest=config_digest(model.config))
 
 
 def _pretrained(name: str, attention: str, options: dict[str, Any], quantisation: str | None, processor: Any) -> VLM:
@@ -152,12 +164,12 @@ def _pretrained(name: str, attention: str, options: dict[str, Any], quantisation
 
 
 def _require_none(name: str, given: Mapping[str, Any]) -> None:
-    """Refuse options about stored weights for a random model, which has none."""
+    """Refuse options about stored weights for a model that is made: a random one, or one of a user's file."""
     wrong = [option for option, value in given.items() if value is not None]
     if wrong:
         raise InputError(
-            f"'{name}' takes no {wrong[0]}: a random model is made here, small and on the CPU. Leave it out, or load a "
-            f"model that is stored."
+            f"'{name}' takes no {wrong[0]}: a random model is made small and on the CPU, and one from a file as the file "
+            f"says. Leave it out, or load a model that is stored."
         )
 
 

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 @with_config(ConfigDict(extra="forbid"))  # a misspelt option in a study file is noticed
 @dataclass(frozen=True)
 class ModelSource:
-    """A shipped organism (`organism/<name>`), a random model (`random:<architecture>`), a folder, or a hub repository."""
+    """A shipped organism (`organism/<name>`), a random model (`random:<architecture>`), a folder, a `.py` file, or a hub
+    repository."""
 
     name: str
     revision: str | None = None
@@ -56,31 +57,34 @@ class ModelSource:
     @property
     def label(self) -> str:
         """The name in results: the same on every machine, so a path counts by its last part."""
-        is_path = self.place == self.name and Path(self.name).is_dir()
+        is_path = self.place == self.name and Path(self.name).exists()
         return Path(self.name).resolve().name if is_path else self.name
 
     @cached_property
     def fingerprint(self) -> str:
-        """The hub's commit, or a digest of the files in the folder, or of what a random model is made from."""
-        from diptych.models.digest import folder_digest
-        from diptych.models.random import RANDOM, fingerprint
+        """The hub's commit, or a digest of what a model on this machine is made from."""
+        return self.local or _commit(self.name, self.revision)
 
-        if self.name.startswith(RANDOM):
-            return fingerprint(self.name)
-        folder = Path(self.place)
-        return folder_digest(folder) if folder.is_dir() else _commit(self.name, self.revision)
+    @cached_property
+    def local(self) -> str | None:
+        """The digest of what a model on this machine is made from: a folder, a file, a random model's recipe."""
+        from diptych.models.digest import local_digest
+
+        return local_digest(self.place)
+
+
+def load_model(source: ModelSource) -> "VLM":
+    """Load the model; once per process, so that several runs on one model share it, until its files change."""
+    return _loaded(source, source.fingerprint)
 
 
 @lru_cache(maxsize=1)
-def load_model(source: ModelSource) -> "VLM":
-    """Load the model; once per process, so that several runs on one model share it."""
+def _loaded(source: ModelSource, fingerprint: str) -> "VLM":
     from diptych.models import load
-    from diptych.models.random import RANDOM
 
-    from_hub = not source.name.startswith(RANDOM) and not Path(source.place).is_dir()
     return load(
         source.name,
-        revision=source.fingerprint if from_hub else None,
+        revision=None if source.local else fingerprint,
         dtype=source.dtype,
         device_map=source.device_map,
         offload_folder=source.offload_folder,
@@ -96,8 +100,8 @@ def _commit(name: str, revision: str | None) -> str:
         config = hf_hub_download(name, "config.json", revision=revision)
     except (OSError, ValueError, HfHubHTTPError) as error:
         raise InputError(
-            f"No model '{name}'{f' at revision {revision}' if revision else ''}: it is not a folder, and the Hugging Face "
-            f"hub and its cache do not have it ({type(error).__name__}). Check the name and the connection, give the path "
-            f"of a folder with a config.json, or see `diptych models`."
+            f"No model '{name}'{f' at revision {revision}' if revision else ''}: it is no folder or file, and the Hugging "
+            f"Face hub and its cache do not have it ({type(error).__name__}). Check the name and the connection, give the "
+            f"path of a folder with a config.json, or see `diptych models`."
         ) from error
     return Path(config).parent.name  # the cache keeps files under snapshots/<commit>/
