@@ -9,6 +9,7 @@ GAIN = HERE + "test_a_gain_counts_if_its_interval_is_above_zero_and_again_if_it_
 DELAY = HERE + "test_a_delay_is_a_lag_above_zero_and_what_is_undefined_has_its_reason"
 SIZES = HERE + "test_a_small_niou_of_circuits_of_different_sizes_is_read_against_the_highest_possible"
 PARTS = HERE + "test_the_parts_of_a_repair_are_judged_only_where_there_is_one"
+WORDS = "tests/test_docs_words.py::"
 CELLS = "src/diptych/experiments/cell_prediction.py"
 VIEW = "src/diptych/experiments/_view.py"
 PANELS = "src/diptych/experiments/_similarity.py"
@@ -35,6 +36,13 @@ TEXT_MUTATIONS: tuple[Mutation, ...] = (
     (KEPT, "if not (row[\"difference low\"] or 0) > 0", "if row[\"difference low\"] is None", HERE + "test_the_lens_reads_an_answer_from_the_layer_on_which_all_later_ones_do"),
     (KEPT, "if math.isfinite(value) else None", "if True else None", HERE + "test_numbers_of_the_record_have_four_digits_and_none_is_not_finite"),
     ("scripts/findings_made.py", "by_process[host, process]", "by_process[host, host]", HERE + "test_machine_time_is_that_between_the_lines_of_one_process"),
+    ("docs/glossary.md", "`diptych.Grid.top`", "`diptych.Grid.upper`", WORDS + "test_each_word_of_the_glossary_lives_where_it_says"),
+    ("docs/glossary.md", "| reading layer |", "| critical layer |", WORDS + "test_no_word_is_in_the_glossary_twice"),
+    ("docs/paper-compat.md", '| `"filtered"`:', "| filtered:", WORDS + "test_each_departure_of_the_papers_code_has_a_row_with_both_values"),
+    ("docs/paper-compat.md", "iou=0.5, expected=0.2", "iou=0.5, expected=0.1", WORDS + "test_the_example_of_the_page_on_the_papers_gives_what_it_says"),
+    ("docs/errors.md", "## Damaged\n", "## Broken\n", WORDS + "test_each_class_of_errors_has_a_section_and_no_other"),
+    ("docs/errors.md", "Combine grids of one model.", "Combine grids.", WORDS + "test_each_message_on_the_page_is_one_that_the_package_gives"),
+    ("docs/errors.md", "| `statistics` |", "| `numbers` |", WORDS + "test_each_part_of_the_package_that_raises_errors_is_on_the_page"),
     (CELLS, "if min(np.ptp(a), np.ptp(b)) > 0", "if True", "tests/test_cell_prediction.py::test_where_no_cell_changes_an_answer_predictions_have_no_rank_correlation"),
     (VIEW, "dict(zip(WRITTEN, (self.total(), own, other), strict=True))", "dict(zip(WRITTEN, (self.total(), other, own), strict=True))", "tests/test_node_view.py::test_the_view_names_the_head_that_reads_more_than_an_even_spread_and_sums_what_is_written"),
     (PANELS, "dict(zip(PEAK, self.peak(self.beyond(\"centred\"))", "dict(zip(PEAK, self.peak(-self.beyond(\"centred\"))", "tests/test_panels.py::test_the_similarity_of_each_layer_is_told_with_its_baselines"),

@@ -57,8 +57,8 @@ def test_a_gain_counts_if_its_interval_is_above_zero_and_again_if_it_survives_ho
 
     text = section(rendered(record), "Does back-patching help?")
 
-    assert "Its interval lies above 0 in 2 (first counting, first sentiment), of which 2 also exceed" in text
-    assert "and 1 have p ≤ .05 among all cells by Holm" in text and "below 0 in 1 (second counting)" in text
+    assert "Its interval lies above 0 in 2: first counting, first sentiment (of these, 2 exceed" in text
+    assert "and 1 have p ≤ .05 among all cells by Holm" in text and "below 0 in 1: second counting" in text
     assert "by +1.2 points in the mean over 4 pairs" in text
     assert "| first | counting | 0.0 | +5.0 [+1.0, +9.0] | +4.0 | 0.01 | 0.04 |" in text
 
@@ -67,7 +67,7 @@ def test_a_gain_that_may_be_none_is_not_counted() -> None:
     record = example()
     entry(record, "back_patching")["kept"] |= {"gain": [0.05, -0.01, 0.09]}
 
-    assert "Its interval lies above 0 in 0 (none)" in section(rendered(record), "Does back-patching help?")
+    assert "Its interval lies above 0 in 0: none; below" in section(rendered(record), "Does back-patching help?")
 
 
 def test_a_delay_is_a_lag_above_zero_and_what_is_undefined_has_its_reason() -> None:
@@ -83,12 +83,12 @@ def test_a_delay_is_a_lag_above_zero_and_what_is_undefined_has_its_reason() -> N
 
     text = section(rendered(record), "Does the picture arrive later than the words?")
 
-    told = "critical layer (`cross_patch`): later in 1, earlier in 1, not told apart in 1, undefined in 1"
-    assert f"{told}; median lag +0.5 (of the 3 defined)" in text
+    told = "critical layer (`cross_patch`): later in 1 (by a layer or more in 1), earlier in 1, not told apart in 1, undefined in 1"
+    assert f"{told}; median lag +0.50 (of the 3 defined)" in text
     assert "The picture surely decides longer than the words in: first counting." in text
     reason = "Undefined, 7 clusters, at least 10 expected: second sentiment (critical layer, text)"
     assert f"{reason}, second sentiment (critical layer, image minus text)." in text
-    assert re.search(r"\| first \| counting \|[^|]*\| \+2.0 \[\+0.5, \+3.0\] \|", text)
+    assert re.search(r"\| first \| counting \|[^|]*\| \+2.00 \[\+0.50, \+3.00\] \|", text)
     assert re.search(r"\| second \| sentiment \|[^|]*\| – \|", text)
 
 

@@ -44,7 +44,7 @@ def sorted_out(record: Record, experiment: str) -> dict[str, list[Pair]]:
 
 
 def differences(record: Record, experiment: str) -> str:
-    return middle((lag["layer"][0] for lag in layers(record, experiment, LAG).values()), 1, sign="+")
+    return middle((lag["layer"][0] for lag in layers(record, experiment, LAG).values()), 2, sign="+")
 
 
 def depth(record: Record) -> str:
@@ -57,7 +57,10 @@ def depth(record: Record) -> str:
 def here(record: Record) -> str:
     told = []
     for experiment, (layer, _) in MEASURES.items():
-        counts = ", ".join(f"{kind} in {len(some)}" for kind, some in sorted_out(record, experiment).items())
+        kinds = sorted_out(record, experiment)
+        counts = ", ".join(f"{kind} in {len(some)}" for kind, some in kinds.items())
+        far = sum(lag["layer"][0] >= 1 for of, lag in layers(record, experiment, LAG).items() if of in kinds["later"])
+        counts = counts.replace(", earlier", f" (by a layer or more in {far}), earlier")
         told.append(f"* {layer} (`{experiment}`): {counts}; median lag {differences(record, experiment)}")
     late = sorted_out(record, "cross_patch")["later"]
     frozen = middle((kept[FROZEN]["layer"][0] for kept in record.kept("freeze").values()), 1)
@@ -66,9 +69,8 @@ def here(record: Record) -> str:
         f"leaves nothing else. Of {record.count('cross_patch')} pairs the image is:\n\n"
         + "\n".join(told)
         + f"\n\nThe picture surely decides longer than the words in: {listed(map(name, late))}. As a share of the depth, its "
-        f"critical layer is {depth(record)} in the median (the paper: .53 to .75). Held at its own positions from the start of the "
-        f"layers that read it, the picture's state is enough from layer {frozen} on (`freeze`, median over pairs of the "
-        f"sufficient layer)."
+        f"critical layer is {depth(record)} in the median (the paper: .53 to .75). The sufficient layer, from which on the picture's "
+        f"state may be held at its own positions until it has been read (`freeze`), is {frozen} in the median."
     )
 
 
@@ -83,7 +85,7 @@ def tables(record: Record) -> list[str]:
         "The lag: image minus text, in layers.",
         table(
             ["model", "task", *(layer for layer, _ in MEASURES.values())],
-            [[*of, *(interval(lag[of]["layer"], 1, sign="+") if of in lag else "–" for lag in lags)] for of in pairs],
+            [[*of, *(interval(lag[of]["layer"], 2, sign="+") if of in lag else "–" for lag in lags)] for of in pairs],
         ),
         f"Layers, which count from 0, with intervals and (n); fractions lie between two layers. {meaning[0].upper() + meaning[1:]}; "
         f"sufficient layer: the picture's state there, held until it has been read, is enough for half of the prompts.",

@@ -29,13 +29,18 @@ def here(record: Record) -> str:
     lost = [of for of, kept in found.items() if below(kept["gain"])]
     gains, best = ([kept["gain"][0] for kept in found.values()], [kept["in-sample"] for kept in found.values()])
     mean = sum(gains) / len(gains)
+    sure = gained(record)
+    judged = (
+        f" (of these, {len(over_null(record))} exceed the null's 95th percentile and {len(beyond(record))} have p ≤ .05 among all "
+        f"cells by Holm's rule over the pairs)"
+        if sure
+        else ""
+    )
     return (
         f"the cell chosen on *select* changes accuracy on *test* by {points(mean)} points in the mean over {len(found)} pairs "
-        f"(median {points_of(gains)}). Its interval lies above 0 in {len(gained(record))} ({listed(map(name, gained(record)))}), of "
-        f"which {len(over_null(record))} also exceed the null's 95th percentile and {len(beyond(record))} have p ≤ .05 among all "
-        f"cells by Holm's rule over the pairs; it lies below 0 in {len(lost)} ({listed(map(name, lost))}). The best cell on "
-        f"*test* itself, chosen and reported on the same prompts, shows {points(sum(best) / len(best))} in the mean: the "
-        f"difference is what in-sample selection adds. {closed(record)}"
+        f"(median {points_of(gains)}). Its interval lies above 0 in {len(sure)}: {listed(map(name, sure))}{judged}; below 0 in "
+        f"{len(lost)}: {listed(map(name, lost))}. The best cell on *test* itself, chosen and reported on the same prompts, shows "
+        f"{points(sum(best) / len(best))} in the mean: the difference is what in-sample selection adds. {closed(record)}"
     )
 
 
