@@ -61,7 +61,7 @@ FLOW_MUTATIONS: tuple[Mutation, ...] = (
         CUTS,
         "first = min(layers)",
         "first = max(layers)",
-        "tests/test_cuts.py::test_resumed_cuts_equal_full_passes_to_the_bit[image-gemma3-sdpa]",
+        "tests/test_cuts.py::test_resumed_cuts_equal_full_passes[image-gemma3-sdpa]",
     ),
     # streams, cross-patching and freezing (methods §11)
     (

@@ -57,10 +57,10 @@ MODEL_MUTATIONS: tuple[Mutation, ...] = (
     (INTERVENTIONS, "repeat_interleave(prompts if times > 1 else 1, 0)", "repeat(prompts if times > 1 else 1, 1, 1)", "tests/test_interventions.py::test_circuits_in_one_batch_equal_circuits_one_by_one[64-qwen2_vl]"),
     (INTERVENTIONS, "if circuit.model != vlm.digest:", "if False:", "tests/test_interventions.py::test_a_circuit_of_another_model_is_refused"),
     # back-patching (methods §10)
-    (BACKPATCH, "started(vlm, first, residual)", "started(vlm, first + 1, residual)", "tests/test_backpatch.py::test_resumed_cells_equal_a_full_second_pass_to_the_bit[image-qwen2_vl-sdpa]"),
+    (BACKPATCH, "started(vlm, first, residual)", "started(vlm, first + 1, residual)", "tests/test_backpatch.py::test_a_resumed_cell_equals_a_full_second_pass_to_the_bit[image-qwen2_vl-sdpa]"),
     (BACKPATCH, "overwrite(own[first]", "overwrite(own[first + 1]", "tests/test_backpatch.py::test_patching_a_layer_into_itself_is_the_identity_to_the_bit[llava-sdpa]"),
     (BACKPATCH, "donors[source].to(own[destination].device) for source in column", "donors[column[0]].to(own[destination].device) for source in column", "tests/test_backpatch.py::test_cells_in_one_batch_equal_cells_one_by_one[gemma3]"),
-    (BACKPATCH, "donors = own if sources is None else sources", "donors = own", "tests/test_backpatch.py::test_the_picture_of_another_prompt_can_be_the_donor"),
+    (BACKPATCH, "own.residuals if sources is None else sources", "own.residuals", "tests/test_backpatch.py::test_the_picture_of_another_prompt_can_be_the_donor"),
     (BACKPATCH, "if min(pair) >= 0 and max(pair) < layers", "if pair[1] >= 0 and pair[1] < layers", "tests/test_backpatch.py::test_a_pair_with_an_end_out_of_range_is_dropped_whole"),
     (INTERVENTIONS, "changed[:, positions] = value[:, positions]", "changed[:] = value[:]", "tests/test_backpatch.py::test_only_the_given_positions_of_the_destination_change"),
     # experiments: nothing is chosen and reported on the same prompts, nothing is dropped silently

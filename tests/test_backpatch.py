@@ -11,6 +11,7 @@ from diptych.items import MODALITIES, Modality
 from diptych.models.handed import record_handed
 from diptych.models.hooks import hooks
 from diptych.models.streams import edit_streams
+from diptych.models.trace import trace
 from diptych.models.vlm import VLM
 from prompts import batch
 from tiny import FAMILIES, KERNELS, tiny
@@ -37,7 +38,8 @@ def test_so_they_do_where_features_are_added_between_layers(name: str) -> None:
     some = batch(vlm, "image", 1)
     call, data = vlm.capture(some.clean), some.layout.data
 
-    for cell, logits in back_patch(vlm, call, data, [*cells(4, (1, 3)), Cell(1, 1, 1)], batch_size=1):
+    for cell in [*cells(4, (1, 3)), Cell(1, 1, 1)]:
+        ((_, logits),) = back_patch(vlm, call, data, [cell])
         assert torch.equal(logits, two_passes(vlm, call, data, cell)), cell
         assert torch.equal(logits, vlm.run(call)) == (cell == Cell(1, 1, 1))
     copy, cell = patched(vlm, Cell(1, 3, 2)), Cell(1, 3, 2)
@@ -65,19 +67,73 @@ def test_a_layer_that_is_not_called_hands_on_what_it_would_have_been_given() -> 
 
 @every_model
 @both_panels
-def test_resumed_cells_equal_a_full_second_pass_to_the_bit(family: str, kernel: str, modality: Modality) -> None:
+def test_a_resumed_cell_equals_a_full_second_pass_to_the_bit(family: str, kernel: str, modality: Modality) -> None:
     vlm = tiny(family, kernel)
     some = batch(vlm, modality)
     call = vlm.capture(some.clean)
     plain = vlm.run(call)
     every = cells(4, (1, 3))
 
-    found = dict(back_patch(vlm, call, some.layout.data, every, batch_size=1))
+    found = dict(one for cell in every for one in back_patch(vlm, call, some.layout.data, [cell]))
 
     assert len(found) == len(every)
     for cell, logits in found.items():
         assert (logits - plain).abs().max() > 1e-4
         assert torch.equal(logits, two_passes(vlm, call, some.layout.data, cell)), cell
+
+
+@every_model
+@both_panels
+def test_cells_that_end_in_the_same_pair_equal_full_second_passes(family: str, kernel: str, modality: Modality) -> None:
+    vlm = tiny(family, kernel)
+    some = batch(vlm, modality, 2)
+    call, data = vlm.capture(some.clean), some.layout.data
+    plain = vlm.run(call)
+
+    found = dict(back_patch(vlm, call, data, cells(4), batch_size=4))
+
+    assert set(found) == set(cells(4)) and trace(vlm, call, (data.start, data.stop)).past is not None
+    for cell, logits in found.items():
+        assert (logits - plain).abs().max() > 1e-4
+        off = (logits - two_passes(vlm, call, data, cell)).abs().max()
+        assert off <= 1e-5 * plain.abs().max(), cell
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("family", FAMILIES)
+def test_in_float64_cells_that_end_in_the_same_pair_equal_full_second_passes_to_ten_digits(family: str) -> None:
+    vlm = tiny(family, "sdpa", torch.float64)
+    some = batch(vlm, "image", 1)
+    call, data = vlm.capture(some.clean), some.layout.data
+    with record_handed(vlm) as donors:
+        vlm.run(vlm.capture(some.counterfactual))
+
+    found = dict(back_patch(vlm, call, data, cells(4), sources=donors))
+
+    for cell, logits in found.items():
+        with patch_residuals(vlm, data, {d: donors[s] for s, d in cell.pairs(4)}):
+            torch.testing.assert_close(logits, vlm.run(call), atol=1e-10, rtol=1e-10)
+
+
+def test_a_sweep_runs_the_patched_positions_once_for_all_cells_that_end_in_the_same_pair() -> None:
+    vlm = tiny("qwen2_vl")
+    some = batch(vlm, "image", 1)
+    call, data, length = vlm.capture(some.clean), some.layout.data, some.layout.length
+    rows: list[int] = []
+    above = vlm.sites.neurons[2].module
+    assert above is not None
+
+    def seen(which: list[Cell]) -> int:
+        rows.clear()
+        with hooks(above.register_forward_hook(lambda module, args, output: rows.append(output.shape[1]))):
+            dict(back_patch(vlm, call, data, which))
+        return sum(rows)
+
+    ends_in_one = [Cell(1, 1, 2), Cell(0, 3, 1)]  # both end in the pair (2, 1)
+    behind = length - data.stop
+    tried = length - data.start + behind  # that later positions may be computed alone
+    assert seen(ends_in_one) == length + tried + (data.stop - data.start) + 2 * behind
+    assert seen([Cell(1, 1, 2), Cell(1, 1, 3)]) == 2 * length  # one batch of two cells, all positions
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -89,7 +145,7 @@ def test_cells_in_one_batch_equal_cells_one_by_one(family: str) -> None:
     apart = dict(back_patch(vlm, call, some.layout.data, cells(4), batch_size=1))
     together = dict(back_patch(vlm, call, some.layout.data, cells(4), batch_size=64))
 
-    assert list(apart) == list(together) == sorted(cells(4))
+    assert len(apart) == len(together) == len(cells(4)) and set(apart) == set(together) == set(cells(4))
     for cell in apart:
         torch.testing.assert_close(together[cell], apart[cell], atol=1e-5, rtol=0)  # float32 inside the norms
 

@@ -1,10 +1,11 @@
 """Back-patching: late representations of the data re-injected into early layers (methods §10)."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -15,7 +16,9 @@ from diptych.interventions import overwrite, patch_residuals
 from diptych.models.applied import Applied
 from diptych.models.calls import DecoderCall
 from diptych.models.handed import record_handed, started
+from diptych.models.past import Past, alone
 from diptych.models.shared import sharing_weights
+from diptych.models.trace import Trace, trace
 from diptych.models.vlm import VLM
 
 
@@ -65,25 +68,25 @@ def back_patch(
     sources: Sequence[Float[Tensor, "batch pos d_model"]] | None = None,
     batch_size: int = 64,
 ) -> Iterator[tuple[Cell, Float[Tensor, "batch vocab"]]]:
-    """Last-position logits of the prompts under each cell, in the order of `sorted(some)`.
+    """Last-position logits of the prompts under each cell, in an order of its own.
 
     `sources` are `resid_post` of every layer to patch from (the run's own by default). Layers below the first one
-    overwritten are not run again, and cells of one destination and window share a batch.
+    overwritten are not run again, and cells of one destination and window share a batch. Cells that end in the same pair
+    leave the same at `positions` above it: if there are any, and the model's later positions can be computed alone
+    (`models.trace`), `positions` are run once for all of them, and for each cell only what follows.
     Cost ≤ 1F + Σ_cells (L − destination + half)/L · F.
     """
-    with record_handed(vlm) as own:
-        vlm.run(call)
-    donors = own if sources is None else sources
-    layers = len(vlm.layers)
+    bundles = _bundles(some, len(vlm.layers))
+    alike = len(bundles) < len(some)
+    own = trace(vlm, call, (positions.start, positions.stop) if alike else ())
+    sweep = _Sweep(vlm, call, positions, own, own.residuals if sources is None else sources)
     at_once = max(1, batch_size // call.batch)
-    for _destinations, group in groupby(
-        sorted(some), key=lambda cell: [destination for _, destination in cell.pairs(layers)]
-    ):
-        shared = list(group)
-        for start in range(0, len(shared), at_once):
-            chunk = shared[start : start + at_once]
-            logits = _run_chunk(vlm, call, positions, chunk, own, donors)
-            yield from zip(chunk, logits.unflatten(0, (len(chunk), call.batch)), strict=True)
+    if own.past is not None:
+        for some_bundles in _chunks(bundles, lambda bundle: sweep.destinations(bundle[0]), at_once):
+            yield from sweep.bundled(some_bundles, own.past)
+    else:
+        for chunk in _chunks(sorted(some), sweep.destinations, at_once):
+            yield from sweep.whole(chunk)
 
 
 @torch.no_grad()
@@ -124,17 +127,75 @@ def patched(vlm: VLM, cell: Cell) -> VLM:
     return copy
 
 
-def _run_chunk(
-    vlm: VLM,
-    call: DecoderCall,
-    positions: slice,
-    chunk: Sequence[Cell],
-    own: Sequence[Tensor],
-    donors: Sequence[Tensor],
-) -> Tensor:
-    """One run for cells that overwrite the same layers."""
-    with _patched(vlm, positions, chunk, own, donors):
-        return vlm.run(call.repeat(len(chunk)))
+@dataclass(frozen=True, eq=False)
+class _Sweep:
+    """The runs of a sweep of cells over some prompts; `own`: their plain run, `donors`: what is patched in, by layer."""
+
+    vlm: VLM
+    call: DecoderCall
+    positions: slice
+    own: Trace
+    donors: Sequence[Tensor]
+
+    def destinations(self, cell: Cell) -> list[int]:
+        """The layers that a cell overwrites."""
+        return [destination for _, destination in cell.pairs(len(self.vlm.layers))]
+
+    def whole(self, chunk: Sequence[Cell]) -> Iterator[tuple[Cell, Tensor]]:
+        """One run of all positions for cells that overwrite the same layers."""
+        with _patched(self.vlm, self.positions, chunk, self.own.residuals, self.donors):
+            logits = self.vlm.run(self.call.repeat(len(chunk)))
+        yield from zip(chunk, logits.unflatten(0, (len(chunk), -1)), strict=True)
+
+    def bundled(self, bundles: Sequence[Sequence[Cell]], plain: Past) -> Iterator[tuple[Cell, Tensor]]:
+        """A run of `positions` for bundles whose largest cells overwrite the same layers, then of what follows, by cell."""
+        past = self._patched_past([bundle[0] for bundle in bundles], plain)
+        members = [(self.destinations(cell), cell, place) for place, bundle in enumerate(bundles) for cell in bundle]
+        for (first, *_), group in groupby(sorted(members), key=lambda member: member[0]):
+            _, chunk, places = zip(*group, strict=True)
+            rows = [place * self.call.batch + prompt for place in places for prompt in range(self.call.batch)]
+            logits = self._behind(past.take(rows), first + 1, len(chunk))
+            yield from zip(chunk, logits.unflatten(0, (len(chunk), -1)), strict=True)
+
+    def _patched_past(self, chunk: Sequence[Cell], plain: Past) -> Past:
+        """The past up to the end of `positions` under cells that overwrite the same layers, from the first of them on.
+
+        What a layer leaves there that is then overwritten, or leaves the model, is not computed.
+        """
+        vlm, where = self.vlm, self.destinations(chunk[0])
+        unread = {*where[1:], len(vlm.layers) - 1}
+        before = plain.until(self.positions.start).take(list(range(self.call.batch)) * len(chunk))
+        with (
+            _patched(vlm, self.positions, chunk, self.own.residuals, self.donors),
+            alone(vlm, before, self.positions, where[0] + 1, keys_only=unread) as past,
+        ):
+            vlm.run(self.call.repeat(len(chunk)))
+        return past
+
+    def _behind(self, past: Past, start: int, times: int) -> Tensor:
+        """Logits of the prompts, several times, from a layer on: what follows `positions` alone."""
+        follows = slice(self.positions.stop, self.call.input_ids.shape[1])
+        residual = self.own.residuals[start - 1].repeat(times, 1, 1)
+        with started(self.vlm, start - 1, residual), alone(self.vlm, past, follows, start):
+            return self.vlm.run(self.call.repeat(times))
+
+
+def _bundles(some: Sequence[Cell], layers: int) -> list[list[Cell]]:
+    """The cells that end in the same pair of layers, those that overwrite most first; ordered by what the first overwrites.
+
+    Pairs of a cell follow each other, so those of one in a bundle are the last pairs of any larger one.
+    """
+    found: dict[tuple[int, int], list[Cell]] = {}
+    for cell in sorted(set(some), key=lambda cell: len(cell.pairs(layers)), reverse=True):
+        found.setdefault(cell.pairs(layers)[-1], []).append(cell)
+    return sorted(found.values(), key=lambda bundle: [pair[::-1] for pair in bundle[0].pairs(layers)])
+
+
+def _chunks(ordered: Sequence[Any], key: Callable[[Any], Any], size: int) -> Iterator[list[Any]]:
+    """At most `size` neighbours of one key at a time."""
+    for _, group in groupby(ordered, key=key):
+        alike = list(group)
+        yield from (alike[start : start + size] for start in range(0, len(alike), size))
 
 
 @contextmanager

@@ -82,6 +82,7 @@ def _print_proof(proof: "Proof", facts: dict[str, str]) -> None:
 
 def _facts(vlm: "VLM") -> dict[str, str]:
     """How the model was loaded, and what its layers and its processor are."""
+    from diptych.models.check import swept
     from diptych.models.pixels import described
 
     kinds = Counter("no mixing" if mixer.mixing == "none" else mixer.mixing for mixer in vlm.sites.mixers)
@@ -94,6 +95,7 @@ def _facts(vlm: "VLM") -> dict[str, str]:
         else str(*devices),
         "processor": type(vlm.processor).__name__,
         "pixel budget": described(vlm.processor, vlm.pixels),
+        "computed in sweeps": swept(vlm),
         "system prompt": vlm.system if vlm.system is not None else "the template's own",
     }
 

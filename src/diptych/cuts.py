@@ -1,7 +1,7 @@
 """Cuts: attention between two segments forbidden in sets of layers, one set after the other (methods §12)."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,6 +12,9 @@ from torch import Tensor
 from diptych.errors import InputError
 from diptych.layout import SEGMENTS, Layout
 from diptych.models.calls import DecoderCall
+from diptych.models.handed import started
+from diptych.models.past import alone
+from diptych.models.trace import Trace, trace
 from diptych.models.vlm import VLM
 
 LayerSets = Literal["sliding", "prefix", "suffix", "complement"]
@@ -76,17 +79,26 @@ def cut_off(
     places: tuple[slice, slice],
     sets: Sequence[Sequence[int]],
     heads: Mapping[int, Sequence[int]] | None = None,
+    own: Trace | None = None,
 ) -> Iterator[Float[Tensor, "batch vocab"]]:
     """Last-position logits with attention from the first to the second of `places` forbidden in each set of layers.
 
-    `heads`: as in `VLM.knockout`. Layers below the first one of a set are not run again: cost ≤ F + Σ_sets (L − first)/L · F.
+    `heads`: as in `VLM.knockout`. `own`: the plain run's trace that ends, among others, where the first place starts; it
+    is made if not given. Layers below the first one of a set are not run again, and, where the model allows it, nor are
+    positions before the first place, which no cut changes: cost ≤ F + Σ_sets (L − first)/L · F.
     """
-    with vlm.record_residuals() as own:
-        plain = vlm.run(call)
+    length = call.input_ids.shape[1]
+    start = places[0].indices(length)[0]
+    own = trace(vlm, call, (start,)) if own is None else own
     for layers in sets:
         if not layers:
-            yield plain
+            yield own.logits
             continue
         first = min(layers)
-        with vlm.resume(first, own[first - 1]) if first else nullcontext(), vlm.knockout(*places, layers, heads):
+        with ExitStack() as stack:
+            if first:
+                stack.enter_context(started(vlm, first - 1, own.residuals[first - 1]))
+            if own.past is not None:
+                stack.enter_context(alone(vlm, own.past.until(start), slice(start, length), first))
+            stack.enter_context(vlm.knockout(*places, layers, heads))
             yield vlm.run(call)

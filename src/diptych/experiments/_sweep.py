@@ -42,11 +42,11 @@ def sweep(
     call, data = vlm.capture(collate(prompts)), prompts[0].layout.data
     score = partial(correct, answers=answers.of(items).to(vlm.device), choices=answers.choices)
     every = cells(len(vlm.layers), windows)
-    patched = [score(logits) for _, logits in back_patch(vlm, call, data, every, batch_size=batch_size)]
+    patched = {cell: score(logits) for cell, logits in back_patch(vlm, call, data, every, batch_size=batch_size)}
     return {
         "cells": torch.tensor([[cell.source, cell.destination, cell.window] for cell in every]),
         "base": score(vlm.run(call)).cpu(),
-        "patched": torch.stack(patched).cpu(),
+        "patched": torch.stack([patched[cell] for cell in every]).cpu(),
     }
 
 

@@ -27,6 +27,7 @@ from diptych.experiments._survey import Survey
 from diptych.items import MODALITIES, Contrast, Modality
 from diptych.metrics import correct, logit_diff, probability
 from diptych.models.encode import AnswerTokens, collate, encode_item
+from diptych.models.trace import trace
 from diptych.models.vlm import VLM
 from diptych.result import Curves, Row
 from diptych.run import Finding, Run
@@ -125,12 +126,14 @@ def knock_out(
             "accuracy": correct(logits, right, answers.choices).cpu(),
         }
 
-    found = {f"plain {name}": value for name, value in measured(vlm.run(call)).items()}
+    places = {cut: cut.slices(layout) for cut in cuts}
+    own = trace(vlm, call, sorted({rows.start for rows, _ in places.values()}))
+    found = {f"plain {name}": value for name, value in measured(own.logits).items()}
     size = len(vlm.layers)
     for cut in cuts:
         for kind in kinds:
             sets = layer_sets(kind, size, window or default_window(size))
-            under = [measured(logits) for logits in cut_off(vlm, call, cut.slices(layout), sets, heads)]
+            under = [measured(logits) for logits in cut_off(vlm, call, places[cut], sets, heads, own)]
             found |= {_name(cut, kind, name): torch.stack([one[name] for one in under]) for name in under[0]}
     return found
 

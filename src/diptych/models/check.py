@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from diptych.errors import DiptychError, ModelCheckFailed, UnsupportedModel
 from diptych.items import Item
 from diptych.models.claims import LINES, ProofLine, Subject
-from diptych.models.encode import encode_item
+from diptych.models.encode import Prompt, encode_item
 from diptych.models.hooks import hooks
 from diptych.models.sites import Mixer, Site
+from diptych.models.trace import trace
 from diptych.models.vlm import VLM, Edit
 
 COLOURS = ("red", "green", "blue")
@@ -84,8 +85,7 @@ def prove(vlm: VLM) -> Proof:
 
 
 def _make_subject(vlm: VLM) -> Subject:
-    items = [Item(colour, None, _Noise(colour), QUESTION, colour) for colour in ("red", "blue")]
-    first, second = (encode_item(vlm, item, "image") for item in items)
+    first, second = (_prompt(vlm, colour) for colour in ("red", "blue"))
     calls = (vlm.capture(first.inputs), vlm.capture(second.inputs))
     fired: dict[Site, int] = dict.fromkeys(vlm.sites, 0)
     counts = {site: _counting(fired, site, first.layout.length) for site in fired}
@@ -96,6 +96,18 @@ def _make_subject(vlm: VLM) -> Subject:
     with vlm.record() as recording, hooks(*(module.register_forward_hook(_kept_in(held)) for module in unread)):
         counterfactual = vlm.run(calls[1])
     return Subject(vlm, (first, second), calls, logits, outputs, fired, counterfactual, recording.values, held)
+
+
+def _prompt(vlm: VLM, colour: str) -> Prompt:
+    return encode_item(vlm, Item(colour, None, _Noise(colour), QUESTION, colour), "image")
+
+
+def swept(vlm: VLM) -> str:
+    """Whether a sweep computes positions that a change cannot reach again, and if so why, in words. Cost 3F."""
+    prompt = _prompt(vlm, "red")
+    data = prompt.layout.data
+    own = trace(vlm, vlm.capture(prompt.inputs), (data.start, data.stop))
+    return f"all positions in every run: {own.why}" if own.past is None else "not those that a change cannot reach"
 
 
 def _kept_in(outputs: dict[nn.Module, Any]) -> Callable[..., None]:

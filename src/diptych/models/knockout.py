@@ -94,7 +94,7 @@ def block(mixer: Mixer, rows: slice, columns: slice, heads: Sequence[bool] = (Tr
 
 def _require_some_left(mixer: Mixer, whole: Tensor, left: Tensor) -> None:
     """Raise `InputError` for a position that would attend to nothing: a kernel then makes up weights, or zeros."""
-    empty = (_edges_of(whole).any(-1) & ~_edges_of(left).any(-1)).any(0).any(0).nonzero()
+    empty = (edges_of(whole).any(-1) & ~edges_of(left).any(-1)).any(0).any(0).nonzero()
     if len(empty):
         raise InputError(
             f"Without the edges cut, position {int(empty[0])} of this call of layer {mixer.layer} attends to nothing. "
@@ -102,7 +102,7 @@ def _require_some_left(mixer: Mixer, whole: Tensor, left: Tensor) -> None:
         )
 
 
-def _edges_of(mask: Tensor) -> Tensor:
+def edges_of(mask: Tensor) -> Tensor:
     """Which edges a mask leaves, if it is not one of them already: the lowest number, or −∞, stands for none."""
     return mask if mask.dtype == torch.bool else mask > torch.finfo(mask.dtype).min / 2
 

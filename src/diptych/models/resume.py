@@ -38,6 +38,12 @@ def learn(forms: Forms, index: int, output: Any) -> None:
         forms[index] = rest
 
 
+def returned(forms: Forms, index: int, residual: Tensor) -> Any:
+    """What a layer of known form returns with this stream."""
+    rest = forms[index]
+    return residual if rest is None else (residual, *rest)
+
+
 @contextmanager
 def resumed(layers: nn.ModuleList, start: int, residual: Tensor, forms: Forms) -> Iterator[None]:
     """While open, a run starts at layer `start` with `residual` as the output of the layer below it.
@@ -56,8 +62,7 @@ def resumed(layers: nn.ModuleList, start: int, residual: Tensor, forms: Forms) -
 def _below(own: Callable[..., Any], index: int, is_last: bool, residual: Tensor, forms: Forms) -> Callable[..., Any]:
     def forward(*args: Any, **kwargs: Any) -> Any:
         if index in forms and not given_state(args, kwargs):
-            rest = forms[index]
-            return residual if rest is None else (residual, *rest)
+            return returned(forms, index, residual)
         output = own(*args, **kwargs)
         learn(forms, index, output)
         return with_stream(output, residual) if is_last else output

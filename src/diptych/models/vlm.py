@@ -56,7 +56,7 @@ class VLM:
     system: str | None = None
     sites: Sites = field(init=False, repr=False)
     _batch_dims: dict[tuple[str, ...], BatchDims] = field(init=False, default_factory=dict, repr=False)
-    _forms: Forms = field(init=False, default_factory=dict, repr=False)
+    forms: Forms = field(init=False, default_factory=dict, repr=False)  # of what layers return, as far as seen
     _ids: Tensor = field(init=False, repr=False)  # input ids of the run that goes on
 
     def __post_init__(self) -> None:
@@ -199,7 +199,7 @@ class VLM:
         def look(index: int) -> Callable[..., None]:
             def on_output(module: nn.Module, args: Any, output: Any) -> None:
                 kept[index] = output
-                learn(self._forms, index, output)
+                learn(self.forms, index, output)
 
             return on_output
 
@@ -226,7 +226,7 @@ class VLM:
 
         Layers below are skipped; the decoder's own loop runs on, so features added between layers are kept (adapter §3).
         """
-        with resumed(self.layers, start, stream(residual), self._forms):
+        with resumed(self.layers, start, stream(residual), self.forms):
             yield
 
     @contextmanager

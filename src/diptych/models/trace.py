@@ -1,0 +1,126 @@
+"""Trace: what one plain run leaves behind for the many runs of a sweep that change a part of it (decision 0024)."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from diptych.errors import UnsupportedModel
+from diptych.models.calls import DecoderCall
+from diptych.models.claims import TOLERANCE
+from diptych.models.handed import record_handed
+from diptych.models.hooks import hooks
+from diptych.models.knockout import edges_of, with_mask
+from diptych.models.past import Past, alone
+from diptych.models.resume import given_state
+from diptych.models.vlm import VLM
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """Of a run: its logits, `resid_post` as every layer hands it on (`models.handed`), and the past of all positions.
+
+    `past` is None where a model's later positions cannot be computed alone; `why` says it.
+    """
+
+    logits: Float[Tensor, "batch vocab"]
+    residuals: Sequence[Float[Tensor, "batch pos d_model"]]
+    past: Past | None = None
+    why: str = ""
+
+
+@torch.no_grad()
+def trace(vlm: VLM, call: DecoderCall, ends: Sequence[int] = ()) -> Trace:
+    """Run the prompts, and keep the past if nothing before one of the positions `ends` depends on it or what follows.
+
+    And if the positions from an end on, run alone, give the same logits, which is tried for each. Cost 1F, and for each
+    end the part of F that these positions are.
+    """
+    if ends:
+        try:
+            return _with_past(vlm, call, ends)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # whatever a model raises that has no such cache, or cannot be run on some positions
+            why = str(error) if isinstance(error, UnsupportedModel) else f"{type(error).__name__}: {error}"
+    else:
+        why = "not asked for"
+    with _recorded(vlm) as residuals:
+        logits = vlm.run(call)
+    return Trace(logits, residuals, None, why)
+
+
+def _with_past(vlm: VLM, call: DecoderCall, ends: Sequence[int]) -> Trace:
+    length = call.input_ids.shape[1]
+    _require_attention(vlm)
+    with _recorded(vlm) as residuals, _require_closed(vlm, ends), alone(vlm, Past(), slice(0, length)) as past:
+        logits = vlm.run(call)
+    for end in ends:
+        with alone(vlm, past.until(end), slice(end, length)):
+            _require_same(vlm, logits, vlm.run(call))
+    return Trace(logits, residuals, past)
+
+
+@contextmanager
+def _recorded(vlm: VLM) -> Iterator[list[Tensor]]:
+    """While open, what layers hand on is kept, and the handle learns what they return: so it can skip them."""
+    with vlm.record_outputs(), record_handed(vlm) as residuals:
+        yield residuals
+
+
+def _require_attention(vlm: VLM) -> None:
+    others = [*vlm.sites.unread, *(m for m in vlm.sites.mixers if m.mixing not in ("attention", "none"))]
+    if others:
+        raise UnsupportedModel(
+            f"Layer {others[0].layer} of {vlm.name} moves information by {others[0].mixing}, which keeps no keys and values "
+            f"of earlier positions. Its later positions are computed with all others."
+        )
+
+
+@contextmanager
+def _require_closed(vlm: VLM, ends: Sequence[int]) -> Iterator[None]:
+    """While open, a run in which positions before an end look at it or behind it raises `UnsupportedModel`."""
+
+    def looks_ahead(mask: Tensor, end: int) -> bool:
+        return bool(edges_of(mask[..., :end, end:]).any())
+
+    def watch(index: int) -> Callable[..., None]:
+        module = vlm.sites.mixers[index].module
+
+        def look(mask: Tensor | None, hidden: Tensor) -> Tensor | None:
+            causal = getattr(module, "is_causal", True) is not False
+            open_ = not causal if mask is None else any(looks_ahead(mask, end) for end in ends)
+            if open_:
+                raise UnsupportedModel(
+                    f"In layer {index} of {vlm.name} earlier positions look at later ones, and so depend on what is "
+                    f"changed there. They are computed anew in every run."
+                )
+            return mask
+
+        def hook(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            if given_state(args, kwargs):
+                raise UnsupportedModel(
+                    f"Layer {index} of {vlm.name} is given what layers below it did beside the stream, of all positions. "
+                    f"Its later positions are computed with all others."
+                )
+            with_mask(look)(layer, args, kwargs)  # type: ignore[arg-type]
+
+        return hook
+
+    every = enumerate(vlm.layers)
+    with hooks(*(layer.register_forward_pre_hook(watch(index), with_kwargs=True) for index, layer in every)):
+        yield
+
+
+def _require_same(vlm: VLM, logits: Tensor, again: Tensor) -> None:
+    possible = logits.abs() < torch.finfo(vlm.dtype).max / 2  # tokens that a model rules out are left aside
+    error = float((again - logits)[possible].abs().max()) / max(float(logits[possible].abs().max()), 1e-9)
+    if not error <= TOLERANCE[vlm.dtype]:
+        raise UnsupportedModel(
+            f"Later positions of {vlm.name}, run alone behind the keys and values of those before, change logits by "
+            f"{error:.2g} of the largest. They are computed with all others."
+        )
