@@ -3,6 +3,7 @@
 from mutations import Mutation
 
 APPLIED = "src/diptych/models/applied.py"
+READING = "src/diptych/models/reading.py"
 GENERATE = "src/diptych/models/generate.py"
 STACKING = "src/diptych/models/stacking.py"
 CALLS = "src/diptych/models/calls.py"
@@ -13,27 +14,27 @@ REPAIR = "src/diptych/cli_repair.py"
 
 DEPLOY_MUTATIONS: tuple[Mutation, ...] = (
     (APPLIED, "deepcopy(leaf, {id(stream_of_copies): stream_of_copies})", "leaf", "tests/test_deployed.py::test_the_cache_is_that_of_one_prefill_and_the_first_pass_leaves_none[llava-sdpa]"),
-    (APPLIED, "(held.cumsum(1) > 0) & (held.flip(1).cumsum(1).flip(1) > 0)", "held", "tests/test_deployed.py::test_several_pictures_are_patched_from_the_first_to_the_last_image_token[qwen2_vl]"),
+    (READING, "(held.cumsum(1) > 0) & (held.flip(1).cumsum(1).flip(1) > 0)", "held", "tests/test_deployed.py::test_several_pictures_are_patched_from_the_first_to_the_last_image_token[qwen2_vl]"),
     (APPLIED, "if layer == last < len(layers) - 1:", "if False:", "tests/test_deployed.py::test_a_prefill_runs_the_layers_up_to_the_source_once_more_per_round_and_a_step_runs_each_once[2-0-1-1]"),
     (APPLIED, "for _ in range(self.rounds):", "for _ in range(1):", "tests/test_deployed.py::test_what_is_generated_equals_the_experiment_s_two_passes[2-llava-sdpa]"),
     (APPLIED, "            edit_handed(layers, _overwriting(where, values)),\n", "", "tests/test_deployed.py::test_what_is_generated_equals_the_experiment_s_two_passes[2-qwen2_vl-eager]"),
     (APPLIED, "with edit_handed(self._layers, _overwriting(where, values)):", "with edit_handed(self._layers, {}):", "tests/test_deployed.py::test_what_is_generated_equals_the_experiment_s_two_passes[1-gemma3-sdpa]"),
     (APPLIED, 'if "logits_to_keep" in twin_kwargs:', "if False:", "tests/test_deployed.py::test_so_it_does_where_generation_runs_the_last_layers_at_the_last_position_alone"),
     (APPLIED, "torch.where(there, other, live)", "other.expand_as(live)", "tests/test_deployed.py::test_of_a_batch_only_prompts_with_pictures_are_patched"),
-    (APPLIED, "if not bool(held.any()):", "if False:", "tests/test_deployed.py::test_a_prompt_without_pictures_is_left_alone_at_no_cost"),
-    (APPLIED, "        if before:\n", "        if False:\n", "tests/test_deployed.py::test_a_picture_behind_a_cached_beginning_is_refused"),
-    (APPLIED, "    if not before:\n", "    if False:\n", "tests/test_deployed.py::test_embeddings_without_their_tokens_are_refused"),
-    (APPLIED, 'output: Any) -> None:\n        self._call.ids = None', 'output: Any) -> None:\n        pass', "tests/test_deployed.py::test_the_tokens_of_one_call_are_not_taken_for_those_of_the_next"),
-    (APPLIED, 'if hasattr(decoder.forward, "applied"):', "if False:", "tests/test_deployed.py::test_a_second_patch_on_one_model_is_refused_and_the_first_stays"),
-    (APPLIED, "        self._open.close()", "        pass", "tests/test_deployed.py::test_apply_lasts_until_it_is_removed_once_or_twice"),
-    (APPLIED, "        require_eval(self.model, self._layers)\n", "", "tests/test_deployed.py::test_a_compiled_model_and_one_in_training_are_refused"),
-    (APPLIED, "        require_not_compiled(self.model)\n", "", "tests/test_deployed.py::test_a_compiled_model_and_one_in_training_are_refused"),
+    (READING, "not bool(held.any()) or ", "", "tests/test_deployed.py::test_a_prompt_without_pictures_is_left_alone_at_no_cost"),
+    (READING, "        if before:\n", "        if False:\n", "tests/test_deployed_calls.py::test_a_picture_behind_a_cached_beginning_is_refused"),
+    (READING, "    if not before:\n", "    if False:\n", "tests/test_deployed_calls.py::test_embeddings_without_their_tokens_are_refused"),
+    (READING, "self._call.ids, self._call.shown = None, False", "pass", "tests/test_deployed_calls.py::test_the_tokens_of_one_call_are_not_taken_for_those_of_the_next"),
+    (APPLIED, 'if hasattr(decoder.forward, "applied"):', "if False:", "tests/test_deployed_calls.py::test_a_second_patch_on_one_model_is_refused_and_the_first_stays"),
+    (APPLIED, "        self._open.close()", "        pass", "tests/test_deployed_calls.py::test_apply_lasts_until_it_is_removed_once_or_twice"),
+    (APPLIED, "        require_eval(self.model, self._layers)\n", "", "tests/test_deployed_calls.py::test_a_compiled_model_and_one_in_training_are_refused"),
+    (APPLIED, "        require_not_compiled(self.model)\n", "", "tests/test_deployed_calls.py::test_a_compiled_model_and_one_in_training_are_refused"),
     (CALLS, "replace(tree, **inside) if is_dataclass(tree) else inside", "inside", "tests/test_deployed.py::test_so_it_does_for_other_architectures[chameleon]"),
-    (DEPLOYED, "if not 0 <= self.dst <= self.src:", "if not self.dst <= self.src:", "tests/test_deployed.py::test_a_patch_that_is_none_is_refused[cell1-from layer 1 into layer -1 is not one]"),
-    (DEPLOYED, "self.architecture or found[0], self.layers or found[1]", "found[0], self.layers or found[1]", "tests/test_deployed.py::test_a_patch_for_another_model_is_refused[patch2-for qwen2_vl of 4 layers; this model is llava of 4]"),
-    (DEPLOYED, "if self.src >= layers:", "if self.src > layers:", "tests/test_deployed.py::test_a_patch_for_another_model_is_refused[patch0-reads layer 4; LlavaForConditionalGeneration has layers 0 to 3]"),
-    (DEPLOYED, "type(told.get(name)) is not kind", "not isinstance(told.get(name), kind)", "tests/test_deployed.py::test_a_file_that_is_not_of_this_form_is_refused[change4-says True for 'rounds']"),
-    (DEPLOYED, "if self.architecture is None or self.layers is None:", "if False:", "tests/test_deployed.py::test_a_patch_for_no_model_in_particular_is_not_saved"),
+    (DEPLOYED, "if not 0 <= self.dst <= self.src:", "if not self.dst <= self.src:", "tests/test_deployed_value.py::test_a_patch_that_is_none_is_refused[cell1-from layer 1 into layer -1 is not one]"),
+    (DEPLOYED, "self.architecture or found[0], self.layers or found[1]", "found[0], self.layers or found[1]", "tests/test_deployed_value.py::test_a_patch_for_another_model_is_refused[patch2-for qwen2_vl of 4 layers; this model is llava of 4]"),
+    (DEPLOYED, "if self.src >= layers:", "if self.src > layers:", "tests/test_deployed_value.py::test_a_patch_for_another_model_is_refused[patch0-reads layer 4; LlavaForConditionalGeneration has layers 0 to 3]"),
+    (DEPLOYED, "type(told.get(name)) is not kind", "not isinstance(told.get(name), kind)", "tests/test_deployed_value.py::test_a_file_that_is_not_of_this_form_is_refused[change4-says True for 'rounds']"),
+    (DEPLOYED, "if self.architecture is None or self.layers is None:", "if False:", "tests/test_deployed_value.py::test_a_patch_for_no_model_in_particular_is_not_saved"),
     (GENERATE, "opened.close())", "None)", "tests/test_generate.py::test_every_token_after_the_first_is_written_without_edits"),
     (GENERATE, "batch_size if vlm.stacks(prompts[places[0]].inputs) else 1", "batch_size", "tests/test_generate.py::test_prompts_generated_together_are_those_generated_one_by_one[image-molmo2]"),
     (GENERATE, "        _require_every_layer(vlm, before)\n", "", "tests/test_generate.py::test_a_run_that_skips_layers_cannot_be_gone_on_with"),
