@@ -1,7 +1,7 @@
 """VQAv2 as it is released: two JSON files and a folder of pictures; what does not fit together is refused by its question."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,14 @@ QUESTIONS, ANNOTATIONS = "v2_OpenEnded_mscoco_val2014_questions.json", "v2_mscoc
 Content = dict[str, Any]
 
 
-def release(folder: Path, change: Callable[[Content, Content], object] = lambda questions, annotations: None) -> Path:
-    """Three questions on each of two pictures, in the layout of visualqa.org."""
+def release(
+    folder: Path,
+    change: Callable[[Content, Content], object] = lambda questions, annotations: None,
+    pictures: Sequence[int] = (458752, 262148),
+) -> Path:
+    """Three questions on each picture, in the layout of visualqa.org."""
     told = {"info": {"version": "2.0"}, "data_type": "mscoco", "data_subtype": "val2014", "license": {}}
-    numbers = [(458752, n) for n in range(3)] + [(262148, n) for n in range(3)]
+    numbers = [(picture, n) for picture in pictures for n in range(3)]
     asked = [{"image_id": p, "question": f"How many {n}?", "question_id": 1000 * p + n} for p, n in numbers]
     people = [{"answer": "net", "answer_confidence": "maybe", "answer_id": n} for n in range(1, 11)]
     people[3] |= {"answer": "a net"}
@@ -32,7 +36,7 @@ def release(folder: Path, change: Callable[[Content, Content], object] = lambda 
     questions, annotations = told | {"task_type": "Open-Ended", "questions": asked}, told | {"annotations": given}
     change(questions, annotations)
     (folder / "val2014").mkdir()
-    for picture in (458752, 262148):
+    for picture in pictures:
         Image.new("RGB", (32, 32), (picture % 251, 0, 0)).save(folder / "val2014" / f"COCO_val2014_{picture:012d}.jpg")
     (folder / QUESTIONS).write_text(json.dumps(questions), encoding="utf-8")
     (folder / ANNOTATIONS).write_text(json.dumps(annotations), encoding="utf-8")
