@@ -83,7 +83,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     (FILES, 'content.count(b"\\n", 0, error.start) + 1', "error.start", "tests/test_folder.py::test_a_file_that_is_no_table_is_refused[Latin-1]"),
     (FILES, "object_pairs_hook=once, ", "", "tests/test_folder.py::test_a_wrong_line_is_refused_by_file_and_line[a key twice]"),
     (FILES, ", parse_constant=refuse", "", "tests/test_folder.py::test_a_wrong_line_is_refused_by_file_and_line[a number that is none]"),
-    (FILES, "(ValueError, RecursionError)", "ValueError", "tests/test_folder.py::test_a_wrong_line_is_refused_by_file_and_line[endless brackets]"),
+    (FILES, "(ValueError, RecursionError) as error:\n        reason", "ValueError as error:\n        reason", "tests/test_folder.py::test_a_wrong_line_is_refused_by_file_and_line[endless brackets]"),
     (FILES, "if len(record) != len(names):", "if len(record) > len(names):", "tests/test_folder.py::test_a_wrong_line_of_csv_is_refused_by_file_and_line[too few values]"),
     (FILES, "first), reader.line_num + 1", "first), first + 1", "tests/test_folder.py::test_a_wrong_line_of_csv_is_refused_by_file_and_line[a line after one of two]"),
     (FILES, ", strict=True)\n    names", ")\n    names", "tests/test_folder.py::test_a_wrong_line_of_csv_is_refused_by_file_and_line[an open quote]"),

@@ -79,7 +79,9 @@ def test_a_gain_beats_the_null_if_its_interval_is_above_0_and_it_is_above_what_i
     assert (patch.src, patch.dst, patch.window, patch.architecture, patch.layers) == (3, 1, 1, "llava", 4)
     assert again == patch and patch.conditions["beats the null"] is beats
     assert ("It beats the null." in verdict(patch)) is beats
-    assert ("It does NOT beat the null: expect no help from it." in verdict(patch)) is not beats
+    assert ("It does NOT beat the null" in verdict(patch)) is not beats
+    hint = "It does NOT beat the null, but its interval is above 0, of a cell chosen on other items: a hint"
+    assert (hint in verdict(patch)) == (not beats and told in ({"null 95%": 0.2}, {"null 95%": None}))
 
 
 def test_the_verdict_names_the_gain_its_interval_and_what_chance_would_give() -> None:

@@ -1,5 +1,6 @@
 """Free answers: matched by name, counted per panel, and asked once more with a back-patch."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,13 @@ from diptych.items import SPLITS, Item, Task
 from diptych.matching import accepted_answers, matcher
 from diptych.models.encode import encode_item
 from diptych.models.generate import generate
+from diptych.models.vlm import VLM
 from diptych.result import Result
 from diptych.run import Run, Store
+from diptych.run.source import ModelSource
 from lab.few_counting import few_counting
 from prompts import Noise
+from test_vqav2 import ANNOTATIONS, QUESTIONS, release
 from tiny import tiny
 
 
@@ -112,30 +116,70 @@ def test_soft_scores_of_vqa_are_means_and_every_score_above_zero_is_matched() ->
     assert row["accuracy"] == pytest.approx((2 / 3 * 0.8 + 1 / 3 * 0.2) / 2) and row["matched"] == 1
 
 
-def test_a_data_set_in_the_layout_of_vqav2_is_answered_freely(tmp_path: Path) -> None:
-    datasets = pytest.importorskip("datasets", reason="datasets is not installed: pip install 'diptych[hub]'")
-    datasets.disable_progress_bars()
-    asked = ["How many cats are there?", "How many keys are there? Answer with a number."]
-    data = [
-        {
-            "question_id": n,
-            "question": asked[n % 2],
-            "question_type": asked[n % 2],
-            "image_id": n // 2,
-            "image": Image.new("RGB", (32, 32), (8 * n, 0, 0)),
-            "answers": [{"answer": answer} for answer in ["1", "2", "3", "4", "5"] * 2],
-            "multiple_choice_answer": "1",
-        }
-        for n in range(18)
-    ]
-    datasets.Dataset.from_list(data).to_parquet(tmp_path / "validation-00000-of-00001.parquet")
-    task = diptych.make_task("hub", data=str(tmp_path), split="validation", layout="vqav2")
+def released(folder: Path) -> Task:
+    """VQAv2 as it is released."""
+    release(folder, pictures=range(1, 13))
+    files = {"questions": QUESTIONS, "annotations": ANNOTATIONS, "images": "val2014"}
+    return diptych.make_task("vqav2", **{name: str(folder / file) for name, file in files.items()})
 
-    found = open_run(tmp_path / "runs", task).get("free_accuracy", match="vqa", max_new_tokens=2, cell=(2, 0, 1))
 
-    assert list(rows(found)) == ["image", "image, patched"]
-    assert found.conditions["n image"] == len(task.split("test")) == 6
-    assert 0 < float(rows(found)["image"]["accuracy"]) <= 1
+def popvqa(folder: Path) -> Task:
+    """Two tables with the columns of PopVQA."""
+    entities, questions = ["s_uri,subject,picture"], ["s_uri,question,question_for_image,possible_answers"]
+    for n in range(12):
+        Image.new("RGB", (32, 32), (9 * n, 0, 0)).save(folder / f"{n}.png")
+        entities.append(f"Q{n},number {n},{n}.png")
+        questions.append(f"Q{n},How many is number {n} ?,How many is this ?,['several {n}']")
+    (folder / "entities.csv").write_text("\n".join(entities))
+    (folder / "questions.csv").write_text("\n".join(questions))
+    names = {"id": "s_uri", "name": "subject", "image": "picture"}
+    columns = {
+        "entity": "s_uri",
+        "by_name": "question",
+        "by_image": "question_for_image",
+        "accepted": "possible_answers",
+    }
+    return diptych.make_task("entities", path=str(folder), entity_columns=names, question_columns=columns)
+
+
+@pytest.mark.parametrize(
+    ("made", "match", "panels"),
+    [(released, "vqa", ["image", "image, patched"]), (popvqa, "popvqa", ["text", "image", "image, patched"])],
+)
+def test_data_sets_as_they_are_released_are_answered_freely(
+    tmp_path: Path, made: Callable[[Path], Task], match: str, panels: list[str]
+) -> None:
+    task = made(tmp_path)
+    (tmp_path / "config.json").write_text("{}")
+    run = Run(str(tmp_path), task, store=Store(tmp_path / "runs"), load=lambda source: tiny("llava"))
+
+    found = run.get("free_accuracy", match=match, max_new_tokens=2, cell=(2, 0, 1))
+
+    assert list(rows(found)) == panels and found.conditions["cell"] == "layer 2 into 0, window 1, rounds 1"
+    items = task.split("test")
+    assert all(found.conditions[f"n {panel}"] == rows(found)[panel]["n"] == len(items) > 2 for panel in panels)
+    for panel in panels:
+        texts = from_lines(run.grids(found)[f"{panel}.texts"])
+        assert any(texts)
+        expected = [matcher(match)(text, accepted_answers(item)) for text, item in zip(texts, items, strict=True)]
+        assert run.grids(found)[f"{panel}.scores"].tolist() == expected
+
+
+def test_texts_are_written_once_for_all_matchers_and_all_cells(run: Run, result: Result) -> None:
+    def refuse(source: ModelSource) -> VLM:
+        raise AssertionError("the model is not needed")
+
+    again = Run("organism/gemma3", run.task, store=run.store, batch_size=5, load=refuse)
+
+    exact = again.get("free_accuracy", cell=(3, 0, 3), max_new_tokens=4, match="exact")
+    plain = again.get("free_accuracy", max_new_tokens=4, match="popvqa")
+
+    assert exact.conditions["match"] == "exact" and list(rows(plain)) == ["text", "image"]
+    for panel in rows(result):
+        written = [from_lines(run.grids(one)[f"{panel}.texts"]) for one in (result, exact)]
+        assert written[0] == written[1]
+    (used, *_) = exact.identity["inputs"]
+    assert used["experiment"] == "free_answers" and used in result.identity["inputs"]
 
 
 def test_a_matcher_that_cannot_judge_an_item_is_refused_before_anything_is_generated(tmp_path: Path) -> None:
@@ -151,6 +195,15 @@ def test_a_cell_for_a_task_without_pictures_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(InputError, match="shows no pictures, so there is nothing to back-patch"):
         run.get("free_accuracy", cell=(2, 0, 1))
+
+
+def test_a_text_panel_cannot_be_patched_and_an_empty_one_not_be_asked(run: Run, tmp_path: Path) -> None:
+    told = tuple(Item(f"{n}", "1 2", None, "How many ?", "2", cluster=f"{n}") for n in range(6))
+
+    with pytest.raises(InputError, match="back-patch is of pictures, and the text panel shows none. Leave out `cell`"):
+        run.get("free_answers", modality="text", cell=(2, 0, 1))
+    with pytest.raises(InputError, match="Task 'told' has no image panel in split 'test'"):
+        open_run(tmp_path, Task("told", 1, told, ("2",))).get("free_answers", modality="image")
 
 
 def test_texts_are_equal_however_prompts_are_batched() -> None:

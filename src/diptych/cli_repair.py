@@ -51,7 +51,7 @@ def repair(
 
 def verdict(patch: "BackPatch") -> str:
     """What the back-patch gains on test, and plainly whether that is more than chance."""
-    from diptych.experiments._text import fixed, interval
+    from diptych.experiments._text import fixed, interval, known
 
     told = patch.conditions
     gain, null = (fixed(told[name], 1, factor=100, sign="+") for name in ("gain", "null 95%"))
@@ -61,4 +61,9 @@ def verdict(patch: "BackPatch") -> str:
     )
     if told["beats the null"]:
         return f"{measured} It beats the null."
+    if known(told["low"]) and told["low"] > 0:
+        return (
+            f"{measured} It does NOT beat the null, but its interval is above 0, of a cell chosen on other items: a hint, to "
+            f"be tried on more."
+        )
     return f"{measured} It does NOT beat the null: expect no help from it."

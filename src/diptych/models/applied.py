@@ -9,14 +9,15 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from diptych.errors import InputError, UnsupportedModel
 from diptych.models.calls import rebuild
 from diptych.models.handed import edit_handed
-from diptych.models.hooks import hooks, replaced_forward
+from diptych.models.hooks import replaced_forward
 from diptych.models.readable import require_decoder_only, require_eval, require_not_compiled
+from diptych.models.reading import Reading
 from diptych.models.sites import find_decoder, find_layers
 from diptych.models.vlm import Edit
 
@@ -52,11 +53,8 @@ class Applied:
     pairs: Sequence[tuple[int, int]]  # (source, destination) layers
     rounds: int = 1
     reader: "PreTrainedModel | None" = field(default=None, repr=False)
-    _token: int = field(init=False, repr=False)
     _layers: nn.ModuleList = field(init=False, repr=False)
-    _call: threading.local = field(
-        init=False, default_factory=threading.local, repr=False
-    )  # `ids` of the one that goes on
+    _reading: Reading = field(init=False, repr=False)
     _turn: threading.Lock = field(init=False, default_factory=threading.Lock, repr=False)
     _open: contextlib.ExitStack = field(init=False, repr=False)
 
@@ -66,13 +64,11 @@ class Applied:
         decoder = find_decoder(self.model)
         self._layers = find_layers(decoder)
         require_eval(self.model, self._layers)
-        self._token = _image_token(self.model)
+        self._reading = Reading.of(self.model)
         _require_plain(self.model, decoder)
         with contextlib.ExitStack() as opened:
             opened.enter_context(replaced_forward(decoder, self._twice(decoder.forward)))
-            for module in _around(self.model, decoder):
-                opened.enter_context(hooks(module.register_forward_pre_hook(self._look, with_kwargs=True)))
-                opened.enter_context(hooks(module.register_forward_hook(self._forget, always_call=True)))
+            opened.enter_context(self._reading.watched(self.model, decoder))
             self._open = opened.pop_all()
 
     def remove(self) -> None:
@@ -85,26 +81,11 @@ class Applied:
     def __exit__(self, *error: object) -> None:
         self.remove()
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> "Applied":
-        raise InputError(
-            f"{type(self.model).__name__} is back-patched, and a copy of it would still run the original's decoder. Remove "
-            f"the patch before you copy the model, and patch the copy."
-        )
-
-    def _look(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Note the token ids that a module around the decoder is called with."""
-        ids = kwargs.get("input_ids", args[0] if args else None)
-        if isinstance(ids, Tensor) and not ids.is_floating_point():
-            self._call.ids = ids
-
-    def _forget(self, module: nn.Module, args: Any, output: Any) -> None:
-        self._call.ids = None
-
     def _twice(self, own: Forward) -> Forward:
         @wraps(own)  # what a decoder takes is asked
         def forward(*args: Any, **kwargs: Any) -> Any:
             with self._turn:
-                where = self._pictures(kwargs)
+                where = self._reading.places(kwargs)
                 if where is None:
                     return own(*args, **kwargs)
                 values: Values = {}
@@ -115,27 +96,6 @@ class Applied:
 
         forward.applied = self  # type: ignore[attr-defined]
         return forward
-
-    def _pictures(self, kwargs: Mapping[str, Any]) -> Bool[Tensor, "batch pos"] | None:
-        """The positions from each prompt's first to its last image token; None for a call that reads no picture."""
-        ids: Int[Tensor, "batch pos"] | None = getattr(self._call, "ids", None)
-        cache = kwargs.get("past_key_values")
-        if ids is not None and ids.shape[1] == 1:  # a step that generates: nothing more is asked of the device
-            return None
-        before = 0 if cache is None else int(cache.get_seq_length())
-        if ids is None:
-            _require_begun(before)
-            return None
-        held = ids == self._token
-        if not bool(held.any()):
-            return None
-        if before:
-            raise InputError(
-                f"A prompt of {ids.shape[1]} tokens with pictures is read behind {before} others that are cached, as by "
-                f"chunked prefill. A back-patch needs a prompt in one piece as far as its pictures go: leave out "
-                f"`prefill_chunk_size` and earlier `past_key_values`."
-            )
-        return (held.cumsum(1) > 0) & (held.flip(1).cumsum(1).flip(1) > 0)
 
     @torch.no_grad()
     def _sources(
@@ -185,11 +145,6 @@ def _overwriting(where: Tensor, values: Values) -> dict[int, Edit]:
     return {layer: write(value) for layer, value in values.items()}
 
 
-def _around(model: nn.Module, decoder: nn.Module) -> list[nn.Module]:
-    """The modules that hold the decoder, from the model inwards."""
-    return [module for module in model.modules() if module is not decoder and decoder in set(module.modules())]
-
-
 def _twin(leaf: Any) -> Any:
     """An argument that a run may write to without a trace in the one it was made of: caches, embeddings."""
     from transformers import Cache
@@ -200,31 +155,11 @@ def _twin(leaf: Any) -> Any:
     return leaf.clone() if isinstance(leaf, Tensor) and leaf.is_floating_point() else leaf
 
 
-def _image_token(model: "PreTrainedModel") -> int:
-    token = getattr(model.config, "image_token_id", None)
-    if token is None:
-        raise UnsupportedModel(
-            f"The configuration of {type(model).__name__} names no image token, so where a prompt's pictures are cannot be "
-            f"told from its tokens. Set `model.config.image_token_id` if it has one."
-        )
-    return int(token)
-
-
 def _require_plain(model: nn.Module, decoder: nn.Module) -> None:
     if hasattr(decoder.forward, "applied"):
         raise InputError(
             f"{type(model).__name__} is back-patched already, and two patches would not be told apart. Remove the first "
             f"one, or leave its `with`."
-        )
-
-
-def _require_begun(before: int) -> None:
-    """Refuse a prompt without token ids; a step that goes on with a cached one needs none."""
-    if not before:
-        raise InputError(
-            "A back-patch finds pictures by their tokens, and the decoder was called without any around it knowing "
-            "`input_ids`. Give the processor's output as it is, not `inputs_embeds`; a model whose own `generate` makes "
-            "embeddings of it, as BLIP-2's, cannot be patched."
         )
 
 

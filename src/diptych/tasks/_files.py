@@ -23,16 +23,20 @@ def read_table(path: Path) -> list[Row]:
     """The rows of a `.jsonl` or `.csv` file in UTF-8, with or without a byte order mark."""
     if path.suffix not in READERS:
         raise InputError(f"'{path}' is neither a .jsonl nor a .csv file. Expected {EXPECTED}.")
-    if not path.is_file():
-        raise InputError(f"No file '{path}'. Expected {EXPECTED}.")
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"'{path}' cannot be read: {error.strerror}. Check its permissions.") from error
-    rows = list(READERS[path.suffix](path, _decode(path, content)))
+    rows = list(READERS[path.suffix](path, _decode(path, _content(path, EXPECTED))))
     if not rows:
         raise InputError(f"'{path}' holds no rows. Expected {EXPECTED}.")
     return rows
+
+
+def read_json(path: Path) -> Any:
+    """What a whole JSON file in UTF-8 holds."""
+    path = Path(path)
+    text = _decode(path, _content(path, "one JSON object in a file"))
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"'{path}' is not JSON: {error}. Get the file anew.") from error
 
 
 def find_table(folder: Path, stem: str) -> Path:
@@ -46,6 +50,15 @@ def find_table(folder: Path, stem: str) -> Path:
 
 OBJECT = '{"text": "...", "query": "...", "answer": "..."}'
 EXPECTED = "one JSON object per line, or a line of column names and then one line per item"
+
+
+def _content(path: Path, expected: str) -> bytes:
+    if not path.is_file():
+        raise InputError(f"No file '{path}'. Expected {expected}.")
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"'{path}' cannot be read: {error.strerror}. Check its permissions.") from error
 
 
 def _decode(path: Path, content: bytes) -> str:
