@@ -24,7 +24,7 @@ TEXT_MUTATIONS: tuple[Mutation, ...] = (
     (PAGE + "flow.py", "        *reasons(record),\n", "", DELAY),
     (PAGE + "table.py", "value for value in given if value is not None", "value or 0 for value in given", DELAY),
     (PAGE + "similarity.py", "if p_values[of] <= LEVEL", "if True", HERE + "test_a_peak_of_similarity_without_a_p_value_is_not_counted"),
-    (PAGE + "overlap.py", 'sum(not above(kept["data"]["nIoU"])', 'sum(above(kept["data"]["nIoU"])', SIZES),
+    (PAGE + "overlap.py", 'and not above(kept["data"]["nIoU"])', 'and above(kept["data"]["nIoU"])', SIZES),
     (PAGE + "overlap.py", "p['highest possible']", "p['nIoU'][0]", SIZES),
     (PAGE + "overlap.py", "        *undefined(record),\n", "", HERE + "test_an_overlap_that_the_sizes_decide_is_told_to_be_undefined"),
     (PAGE + "repair.py", "if gap and 0 < gain / gap <= 1", "if gap", HERE + "test_the_share_of_the_gap_is_of_all_pairs_and_beside_it_as_the_paper_averages_it"),
