@@ -55,7 +55,7 @@ class Applied:
     reader: "PreTrainedModel | None" = field(default=None, repr=False)
     _layers: nn.ModuleList = field(init=False, repr=False)
     _reading: Reading = field(init=False, repr=False)
-    _turn: threading.Lock = field(init=False, default_factory=threading.Lock, repr=False)
+    _turn: threading.RLock = field(init=False, default_factory=threading.RLock, repr=False)
     _open: contextlib.ExitStack = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
