@@ -1,6 +1,7 @@
 """Knockout, cross-patching, freezing, identification and integration on an organism; and what a planted delay shows."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -21,6 +22,7 @@ from diptych.models.encode import encode_item
 from diptych.models.load import load
 from diptych.models.vlm import VLM
 from diptych.report.build import build
+from diptych.report.overview import overview
 from diptych.result import Result, Row
 from diptych.run import Run, Store
 from diptych.tasks.sentiment import sentiment
@@ -35,7 +37,9 @@ SILENT = 3
 
 
 def feelings() -> Task:
-    return sentiment(per_split=16)
+    """Pictures alone: a delay is one of pictures."""
+    full = sentiment(per_split=16)
+    return replace(full, items=tuple(replace(item, text=None) for item in full.items))
 
 
 @cache
@@ -55,9 +59,13 @@ def open_run(
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Result]:
-    run = open_run(tmp_path_factory.mktemp("runs"), few_counting())
-    return {name: run.get(name) for name in FLOW}
+def counted(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return open_run(tmp_path_factory.mktemp("runs"), few_counting())
+
+
+@pytest.fixture(scope="module")
+def results(counted: Run) -> dict[str, Result]:
+    return {name: counted.get(name) for name in FLOW}
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +121,7 @@ def test_the_donor_decides_up_to_the_layer_that_reads_the_picture(planted: dict[
         rows = of(run.get("cross_patch", panels="image").rows, panel="image")
         found, low, high = layer_of(run.get("cross_patch", panels="image"), "critical layer, image")
 
-        assert SILENT < low <= found <= high < SILENT + 3
+        assert SILENT < low <= found <= high < SILENT + 4
         assert [row["donor's answer"] for row in rows[:SILENT]] == [0.0 if until else 1.0] * SILENT
         assert rows[SILENT]["donor's answer"] == 1 and rows[-1]["own answer"] == 1
 
@@ -125,11 +133,25 @@ def test_every_experiment_says_n_drops_seed_and_interval(results: dict[str, Resu
         assert any(key.startswith("dropped") for key in result.conditions), name
 
 
-def test_the_report_shows_every_experiment(results: dict[str, Result], tmp_path: Path) -> None:
+def test_the_report_shows_every_experiment_and_says_with_intervals_whether_the_image_is_late(
+    results: dict[str, Result], tmp_path: Path
+) -> None:
     page = build(list(results.values()), tmp_path / "report.html").read_text(encoding="utf-8")
+    late = next(
+        question
+        for question in overview([(one, "", name) for name, one in results.items()])
+        if "late" in question.title
+    )
 
     for words in ("Attention cut from data to query", "Earliest sufficient layer", "critical layer", "Answer read off"):
         assert words in page
+    told = {
+        one.experiment: {figure.label: figure.interval for figure in one.figures} for one in late.answers[0].evidence
+    }
+    assert set(told) == set(FLOW)
+    for name, layer in (("knockout", "reading"), ("cross_patch", "critical"), ("visual_integration", "integration")):
+        assert told[name][f"{layer} layer, image minus text"].startswith("[")
+        assert "so neither is surely late" in results[name].summary and results[name].summary in page
 
 
 def test_cutting_everything_costs_most_and_nothing_costs_nothing(results: dict[str, Result]) -> None:
@@ -148,23 +170,21 @@ def test_text_and_image_stand_side_by_side_in_every_figure_of_a_cut(results: dic
     assert all([series.name for series in figure.series] == ["text", "image"] for figure in figures)  # type: ignore[union-attr]
 
 
-def test_a_cut_of_some_heads_costs_less_than_one_of_all(tmp_path: Path, results: dict[str, Result]) -> None:
-    run = open_run(tmp_path, few_counting())
-
-    some = run.get("knockout", heads=("0.0",), cuts="data:query+generation", layers="suffix", panels="image")
+def test_a_cut_of_some_heads_costs_less_than_one_of_all(counted: Run, results: dict[str, Result]) -> None:
+    some = counted.get("knockout", heads=("0.0",), cuts="data:query+generation", layers="suffix", panels="image")
 
     whole = of(results["knockout"].rows, panel="image", cut="data to query and generation", layers="suffix")
     assert float(str(whole[0]["change"])) < float(str(some.rows[0]["change"])) < 0
     assert some.rows[1]["change"] == 0  # the head is of layer 0
     with pytest.raises(InputError, match="No head can be named '0'. Expected a layer and a head in it, as in '3.0'"):
-        run.get("knockout", heads=("0",))
+        counted.get("knockout", heads=("0",))
 
 
-def test_results_do_not_depend_on_batch_size(tmp_path: Path, results: dict[str, Result]) -> None:
-    run = open_run(tmp_path, few_counting(), batch_size=5)
+def test_results_do_not_depend_on_batch_size(tmp_path: Path, planted: dict[tuple[str, int], Run]) -> None:
+    run = open_run(tmp_path, feelings(), SILENT, SILENT, batch_size=5)
 
     for name in ("cross_patch", "visual_integration"):
-        whole = of(results[name].rows, panel="image")
+        whole = planted[ORGANISM, SILENT].get(name, panels="image").rows
         for found, expected in zip(run.get(name, panels="image").rows, whole, strict=True):
             assert found == pytest.approx(dict(expected), abs=1e-4)
 

@@ -120,7 +120,7 @@ def _gaps(rows: Sequence[Row]) -> Bars:
         title="Gap between name and picture",
         caption="Right answers by name minus those by picture, in points: of the identified entities; of all; of the questions "
         "about identified ones that are answered right by name; of those whose answer does not stand in the question. "
-        "Bars are 95% intervals over entities; without one, no entity differed.",
+        "Bars are 95% intervals over entities.",
         x_title="questions",
         y_title="points",
         categories=[str(row["of"]) for row in shown],
