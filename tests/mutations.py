@@ -70,7 +70,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     (PARAMETERS, "except Exception as error:", "except NameError as error:", "tests/test_run_parameters.py::test_a_signature_that_cannot_be_checked_is_refused"),
     (PARAMETERS, "except Exception as error:", "except ValueError as error:", "tests/test_run_parameters.py::test_annotations_that_cannot_be_read_are_named"),
     # runs: nothing of two states of a file, nothing written for what cannot run
-    (RUN, "                    running.require_unchanged()\n", "", "tests/test_run.py::test_nothing_is_stored_once_a_file_that_a_parameter_names_is_edited[2-units1]"),
+    (RUN, "        running.require_unchanged()\n        running.folder.add_unit", "        running.folder.add_unit", "tests/test_run.py::test_nothing_is_stored_once_a_file_that_a_parameter_names_is_edited[2-units1]"),
     (RUN, "        running.require_unchanged()\n        result", "        result", "tests/test_run.py::test_nothing_is_stored_once_a_file_that_a_parameter_names_is_edited[4-units2]"),
     (SOURCE, "if self.dtype not in DTYPES:", "if False:", "tests/test_run_refused.py::test_an_unknown_dtype_is_refused_before_anything_is_written"),
     (SOURCE, "require_hub(self.name, self.revision)", "require_hub(self.name, None)", "tests/test_run_refused.py::test_a_revision_of_a_folder_is_refused"),
@@ -118,7 +118,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     (DISCOVER, "if not isinstance(found, Attribution):", "if False:", "tests/test_experiments.py::test_a_user_s_method_that_cannot_be_used_is_explained"),
     # the command line
     (VALUES, "if twice:", "if False:", "tests/test_cli.py::test_bad_input_is_a_message_and_status_two"),
-    (CHECK, "        revision=revision,", "        revision=None,", "tests/test_cli.py::test_bad_input_is_a_message_and_status_two"),
+    ("src/diptych/cli_options.py", '"revision": revision', '"revision": None', "tests/test_cli.py::test_bad_input_is_a_message_and_status_two"),
     (CLI, 'help="The page to write.", dir_okay=False', 'help="The page to write."', "tests/test_cli.py::test_a_report_is_not_written_over_a_folder"),
     (CLI, "for key, parameter in experiment.parameters().items()]", "for key, parameter in ()]", "tests/test_cli.py::test_experiments_are_listed_with_their_parameters_and_defaults"),
     (CLI, "A name (see `diptych experiments`), or", "A name, or", "tests/test_cli.py::test_help_names_the_lists_of_what_can_be_run"),

@@ -13,6 +13,9 @@ FOLDER = "src/diptych/run/folder.py"
 RUN = "src/diptych/run/run.py"
 FILES = "src/diptych/files.py"
 RAY = "src/diptych/run/ray.py"
+STORE = "src/diptych/run/store.py"
+PROGRESS = "src/diptych/run/progress.py"
+OPTIONS = "src/diptych/cli_options.py"
 DAMAGE, DISKS, DRIVERS, HOSTILE = (f"tests/test_{noun}.py::" for noun in ("damage", "disks", "drivers", "hostile"))
 
 RUNS_MUTATIONS: tuple[Mutation, ...] = (
@@ -39,4 +42,17 @@ RUNS_MUTATIONS: tuple[Mutation, ...] = (
     (LISTING, '    if identity["version"] != experiment.version:', '    if identity["version"] is experiment:', "tests/test_listing.py::test_a_result_is_stale_if_today_s_code_would_name_it_otherwise"),
     (RAY, "                again.extend([unit] if unit else [])\n", "", "tests/test_ray.py::test_a_worker_that_is_killed_is_replaced_and_its_unit_done_again"),
     (RAY, "raise error.cause from error", "raise", "tests/test_ray.py::test_an_error_of_a_unit_is_the_error_of_the_run"),
+    (STORE, 'object.__setattr__(self, "root", Path(self.root))', 'object.__setattr__(self, "root", self.root)', "tests/test_store.py::test_a_store_may_be_named_by_a_text"),
+    (STORE, "    except FileNotFoundError:\n", "    except (FileNotFoundError, PermissionError):\n", DISKS + "test_a_folder_that_may_not_be_read_is_not_taken_for_an_empty_one"),
+    (FOLDER, "    if digest != expected:", "    if digest is expected:", "tests/test_store.py::test_a_folder_with_the_right_digest_but_another_identity_is_refused"),
+    (FILE, "        if event.tag is not None:", '        if event.tag == "":', "tests/test_study.py::test_what_is_no_study_is_refused_with_its_place"),
+    (FILE, "(OSError, ValueError, yaml.YAMLError", "(OSError, yaml.YAMLError", "tests/test_study.py::test_what_is_no_study_is_refused_with_its_place"),
+    (FILE, "        json.dumps(plain, ensure_ascii=False).encode()", "        json.dumps(plain)", "tests/test_study.py::test_what_is_no_study_is_refused_with_its_place"),
+    (FILE, ' if not tag.endswith(":timestamp")', "", "tests/test_study.py::test_a_date_is_a_text"),
+    (FILE, "    with storing(path):\n", "    if path:\n", DISKS + "test_a_study_that_cannot_be_written_beside_its_results_is_told"),
+    (ESTIMATE, "            except Exception as error:", "            except KeyError as error:", "tests/test_estimate.py::test_what_cannot_be_rehearsed_is_unknown_with_its_reason_and_the_rest_is_known"),
+    (ESTIMATE, "    except Exception as error:  # also", "    except KeyError as error:  # also", "tests/test_estimate.py::test_what_cannot_be_rehearsed_is_unknown_with_its_reason_and_the_rest_is_known"),
+    (OPTIONS, "command(**given, loading=loading)", "command(**given, loading={})", "tests/test_cli_options.py::test_options_reach_the_run"),
+    (PROGRESS, "initial=done", "initial=0", "tests/test_progress.py::test_a_bar_tells_the_rate_and_the_time_left_of_what_was_not_stored"),
+    (RUN, "        if len(missing) < len(listed):\n", "        if not listed:\n", "tests/test_progress.py::test_the_log_of_a_run_tells_each_unit_the_end_and_what_a_second_driver_found"),
 )  # fmt: skip

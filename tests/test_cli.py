@@ -119,7 +119,7 @@ def test_the_figures_of_a_report_are_written_on_request(lab: Path, command: Comm
             "Revision 'main' cannot be chosen for 'organism/qwen2vl'",
         ),
         (("check", "./tiny-model", "--dtype", "float99"), "No dtype named 'float99'"),
-        (("report", "sizes.py"), "No finished results in 'sizes.py'"),
+        (("report", "sizes.py"), "'sizes.py' cannot be read: Not a directory"),
         (("report", "runs"), "No finished results in 'runs'"),
         (("check", "./nowhere"), "config.json"),
     ],

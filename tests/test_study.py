@@ -151,6 +151,13 @@ def test_what_is_no_study_is_refused_with_its_place(text: str, message: str, lab
     assert not Path("pwned").exists()
 
 
+def test_a_date_is_a_text(lab: Path) -> None:
+    found = read_study(file(SHORT + "name: 2024-12-05\n"))
+
+    assert found.name == "2024-12-05"
+    assert read_study(write_study(found, Path("runs"), [])) == found
+
+
 def test_a_change_goes_to_its_place(lab: Path) -> None:
     changes = {"models.0.dtype": "bfloat16", "tasks.0.parameters.most": "4", "seeds": "5,6", "batch_size": "2"}
 
