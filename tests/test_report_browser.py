@@ -57,7 +57,7 @@ def test_nothing_lies_over_a_plot_and_its_key_stands_above(drawn):
 
 def test_the_first_key_is_drawn_in_the_colours_of_its_plot(drawn):
     page = drawn()
-    figure = page.locator("figure:has(.scatterlayer)").first
+    figure = page.locator("figure:has(.key .line)").first
 
     keys = figure.locator(".key .line").evaluate_all(
         "ones => ones.map(one => getComputedStyle(one, '::before').backgroundImage)"
