@@ -62,9 +62,10 @@ def test_the_first_key_is_drawn_in_the_colours_of_its_plot(drawn):
     keys = figure.locator(".key .line").evaluate_all(
         "ones => ones.map(one => getComputedStyle(one, '::before').backgroundImage)"
     )
-    lines = figure.locator(".scatterlayer .js-line").evaluate_all("ones => ones.map(one => one.style.stroke)")
+    points = set(figure.locator(".scatterlayer .point").evaluate_all("ones => ones.map(one => one.style.fill)"))
 
-    assert len(keys) >= 2 and all(any(line in key for key in keys) for line in lines if line)
+    assert len(points) == len(keys) >= 2
+    assert all(sum(point in key for key in keys) == 1 for point in points)
 
 
 def test_figures_are_drawn_when_the_reader_comes_near(visit):
