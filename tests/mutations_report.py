@@ -9,6 +9,8 @@ CHARTS = "src/diptych/report/paper_charts.py"
 LATEX = "src/diptych/report/latex.py"
 CARD = "src/diptych/report/card.py"
 SECTIONS = "src/diptych/report/sections.py"
+ORDER = "src/diptych/report/order.py"
+PLOTS = "src/diptych/report/charts.py"
 VIEW = "src/diptych/report/view.js"
 STYLE = "src/diptych/report/style.css"
 DIPTYCH = "src/diptych/experiments/diptych_view.py"
@@ -20,6 +22,7 @@ OVER, FIGURES, PAPERS = (
     "tests/test_report_paper.py::",
 )
 PAGE, LOOK = "tests/test_report_view.py::", "tests/test_diptych_view.py::"
+REPORT, LOOKED = "tests/test_report.py::", "tests/test_report_browser.py::"
 
 REPORT_MUTATIONS: tuple[Mutation, ...] = (
     # the three answers
@@ -56,7 +59,80 @@ REPORT_MUTATIONS: tuple[Mutation, ...] = (
         OVER + "test_of_other_experiments_the_conditions_with_an_interval_are_told",
     ),
     (OVERVIEW, "if name not in present]", "]", OVER + "test_what_is_missing_is_said"),
+    (
+        OVERVIEW,
+        'row.get("prompts") == "both" and row.get("nodes") == "as many"',
+        'row.get("nodes") == "as many"',
+        OVER + "test_entities_and_swaps_tell_how_far_apart_the_panels_are",
+    ),
+    (
+        OVERVIEW,
+        'family="entities", of="identified"',
+        'family="entities"',
+        OVER + "test_entities_and_swaps_tell_how_far_apart_the_panels_are",
+    ),
+    (
+        OVERVIEW,
+        'for label, row in rows.items() if known(row.get("gain"))]',
+        "for label, row in rows.items()]",
+        OVER + "test_a_guided_patch_tells_its_gain_and_that_of_the_circuit",
+    ),
+    # the order of the page
+    (
+        ORDER,
+        "sorted(results, key=_place)",
+        "list(results)",
+        REPORT + "test_sections_follow_the_story_however_results_come_and_parts_the_tasks",
+    ),
+    (
+        ORDER,
+        ', _index(PANELS, parameters.get("modality"))',
+        ", 0",
+        REPORT + "test_the_text_panel_is_told_before_the_image_however_they_come",
+    ),
+    (ORDER, '    "agreement",\n', "", REPORT + "test_every_experiment_has_its_place_in_the_report"),
+    (
+        SECTIONS,
+        "if name not in common]",
+        "]",
+        REPORT + "test_conditions_that_results_share_are_shown_once_and_the_others_with_their_result",
+    ),
+    (
+        SECTIONS,
+        "if all((name, value) in c.items() for c in conditions)",
+        "",
+        REPORT + "test_conditions_that_only_neighbours_share_stand_with_them",
+    ),
+    (
+        SECTIONS,
+        "if name not in within",
+        "if True",
+        REPORT + "test_the_ends_of_an_interval_stand_behind_its_value",
+    ),
+    # keys and axes
+    (PLOTS, "if len(lines) == 1 else", "if lines else", FIGURES + "test_the_key_tells_several_levels_by_their_values"),
+    (
+        PLOTS,
+        ' + _entries(figure), "layout"',
+        ', "layout"',
+        FIGURES + "test_lines_and_levels_of_curves_are_in_the_key",
+    ),
+    (PLOTS, "max(x) - min(x) <= 8", "True", FIGURES + "test_layers_are_whole_numbers_on_the_axis"),
+    (PLOTS, "0.22 * (place", "0.0 * (place", FIGURES + "test_dumbbells_join_the_points_of_a_category"),
+    (PLOTS, '"x0": short(min(', '"x0": short(max(', FIGURES + "test_dumbbells_join_the_points_of_a_category"),
+    (
+        STYLE,
+        "--gap: 0em;",
+        "--gap: 0;",
+        LOOKED + "test_the_first_key_is_drawn_in_the_colours_of_its_plot",
+    ),
     # numbers to take away
+    (
+        TABLES,
+        "abs(value) < dust else value",
+        "False else value",
+        FIGURES + "test_what_rounding_leaves_of_zero_is_shown_as_zero",
+    ),
     (
         TABLES,
         ':.6g}" if known(value) else None',

@@ -34,11 +34,11 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def addresses(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Pages by name: the invented results of one task, those of which every text is hostile, and a diptych view."""
+    """Pages by name: the invented results of one task, all of them, those of which every text is hostile, a diptych view."""
     folder = tmp_path_factory.mktemp("report")
     counting = [result for result in report_example.results() if result.identity["task"] == "counting"]
     view = report_example.result("diptych_view", "counting", "What single prompts show.", [], report_example.diptych())
-    made = {"example": counting, "hostile": [hostile()], "view": [view]}
+    made = {"example": counting, "full": [*report_example.results(), view], "hostile": [hostile()], "view": [view]}
     return {name: build(results, folder / f"{name}.html").as_uri() for name, results in made.items()}
 
 

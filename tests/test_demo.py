@@ -35,6 +35,9 @@ def test_the_demo_ends_with_the_path_of_its_report(demo: tuple[Path, subprocess.
         "Faithfulness by circuit size, image",
         "Back-patching, text, window 1",
         "Patching effect of heads",
+        "Scores of single prompts in both panels",
+        "Attention cut from data to query",
+        "part of the other panel",
     ):
         assert words in page
 
@@ -43,7 +46,7 @@ def test_every_stage_of_the_demo_shows_its_progress(demo: tuple[Path, subprocess
     _, process = demo
     stages = [line for line in process.stderr.splitlines() if " units, " in line]
 
-    for experiment in ("accuracy", "discover", "faithfulness_curve", "back_patching"):
+    for experiment in ("accuracy", "discover", "faithfulness_curve", "back_patching", "diptych_view", "swap", "knockout"):
         assert any(f"· {experiment}" in stage and " per second" in stage for stage in stages)
 
 

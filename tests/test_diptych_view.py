@@ -68,8 +68,8 @@ def test_a_side_holds_the_scores_of_its_own_prompt(family: str, modality: Modali
 
 
 def strongest(values: torch.Tensor) -> list[list[list[int]]]:
-    """The three nodes of each layer and position that score most, as far as they have a hundredth of the layer's highest."""
-    least = 0.01 * values.abs().amax((1, 2))
+    """The three nodes of each layer and position that score most, as far as they have a twentieth of the layer's highest."""
+    least = 0.05 * values.abs().amax((1, 2))
     best = values.abs().topk(min(3, values.shape[2]))
     return [
         [[n for n, v in zip(*one, strict=True) if v and v >= least[layer]] for one in zip(*row, strict=True)]

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from diptych.errors import InputError
-from diptych.experiments import DEMO
+from diptych.experiments import DEMO, DEMO_FIRST
 from diptych.experiments._measured import Measured, random_scores
 from diptych.experiments._panels import Panel
 from diptych.experiments._survey import FoldScores
@@ -57,7 +57,7 @@ def results(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
 
 
 def test_the_demo_names_shipped_experiments() -> None:
-    assert {name for name, _ in DEMO} <= set(names("experiment"))
+    assert {name for name, _ in (*DEMO, *DEMO_FIRST)} <= set(names("experiment"))
 
 
 def test_every_result_says_n_drops_seed_model_and_kernel(results: dict[str, Result]) -> None:

@@ -290,6 +290,22 @@ def test_conditions_that_results_share_are_shown_once_and_the_others_with_their_
     assert [finding.label for finding in part.findings] == ["Modality: text", "Modality: image"]
 
 
+def test_the_ends_of_an_interval_stand_behind_its_value():
+    layer = {
+        "layer": 6.0,
+        "layer, low": 5.5,
+        "layer, high": 6.5,
+        "other": None,
+        "other, low": None,
+        "other, high": None,
+    }
+    one = report_example.results()[0]
+
+    part = arrange([Result(one.identity, "s", [], {**layer, "lowest, low": 1})]).sections[0].parts[0]
+
+    assert part.conditions == [("layer", "6 [5.5, 6.5]"), ("other", "n/a"), ("lowest, low", "1")]
+
+
 def test_wide_tables_of_neighbours_stand_below_each_other():
     def narrow(columns: int) -> bool:
         return (

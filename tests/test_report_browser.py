@@ -31,6 +31,43 @@ def test_cells_lie_over_their_picture_and_stronger_values_have_more_colour(visit
     assert page.heard == []
 
 
+def test_a_page_of_a_demo_s_size_is_ready_within_three_seconds(visit):
+    page = visit("full")
+
+    # seconds of the page's own thread: those of the clock tell as much of what else the machine does
+    measured = page.context.new_cdp_session(page)
+    measured.send("Performance.enable", {"timeDomain": "threadTicks"})
+    page.reload()
+    metrics = {one["name"]: one["value"] for one in measured.send("Performance.getMetrics")["metrics"]}
+
+    assert page.evaluate("document.readyState") == "complete"
+    assert 0.01 < metrics["TaskDuration"] < 3
+
+
+def test_nothing_lies_over_a_plot_and_its_key_stands_above(drawn):
+    page = drawn()
+
+    box = "part => one.querySelector(part).getBoundingClientRect().toJSON()"
+    pairs = page.eval_on_selector_all("figure:has(.key)", f"ones => ones.map(one => ['.key', '.plot'].map({box}))")
+
+    assert len(pairs) >= 8
+    assert all(key["bottom"] <= plot["top"] for key, plot in pairs)
+    assert page.locator(".plot .legend, .plot .shape-label").count() == 0
+
+
+def test_the_first_key_is_drawn_in_the_colours_of_its_plot(drawn):
+    page = drawn()
+    figure = page.locator("figure:has(.key .line)").first
+
+    keys = figure.locator(".key .line").evaluate_all(
+        "ones => ones.map(one => getComputedStyle(one, '::before').backgroundImage)"
+    )
+    points = set(figure.locator(".scatterlayer .point").evaluate_all("ones => ones.map(one => one.style.fill)"))
+
+    assert len(points) == len(keys) >= 2
+    assert all(sum(point in key for key in keys) == 1 for point in points)
+
+
 def test_figures_are_drawn_when_the_reader_comes_near(visit):
     page = visit()
     last = page.locator(".plot").last
@@ -58,8 +95,8 @@ def test_hostile_text_is_shown_and_does_nothing(drawn):
     words = page.locator(".map .cells span").all_text_contents()
     assert any("window.hacked = 1" in word for word in words) and page.locator(".cells span *").count() == 0
     assert page.locator(".plot a, .plot b, .plot img, .plot script").count() == 0
-    labels = page.locator(".plot .legendtext, .plot .xtitle, .plot .annotation-text").all_text_contents()
-    assert "<b>{{ 7*7 }}</b>" in labels
+    labels = page.locator(".plot .xtitle, .plot .annotation-text, .key li").all_text_contents()
+    assert "<b>{{ 7*7 }}</b>" in labels and page.locator(".key *").count() == page.locator(".key li").count()
     assert any("<img src=x onerror='window.hacked = 1'>" in label for label in labels)
 
 

@@ -72,7 +72,7 @@ def test_entities_and_swaps_tell_how_far_apart_the_panels_are():
     assert figures_of(result("entity_gap", [other, gap])) == [
         KeyFigure("text minus image, of entities it names", "+4.7 points", "[+2.0, +7.9]")
     ]
-    assert figures_of(result("swap", [*unused, kept])) == [KeyFigure("kept with the other's query", "0.9", "[0.8, 1]")]
+    assert figures_of(result("swap", [*unused, kept])) == [KeyFigure("kept, query swapped", "0.9", "[0.8, 1]")]
 
 
 def test_a_guided_patch_tells_its_gain_and_that_of_the_circuit():

@@ -20,7 +20,7 @@ from diptych.cli_study import study
 from diptych.cli_tasks import app as tasks_app
 from diptych.cli_values import Setting, first_line, named_values, shown
 from diptych.errors import DiptychError, InputError
-from diptych.experiments import DEMO, DEMO_TASKS
+from diptych.experiments import DEMO, DEMO_FIRST, DEMO_TASKS
 from diptych.registry import names
 from diptych.tasks import make_task, small_task
 
@@ -66,8 +66,9 @@ def demo(
         torch.set_num_threads(1)  # in so small a model, threads on busy cores only wait for each other
         progress = bars if sys.stderr.isatty() else lines
         results = []
-        for handle in [Run(model, small_task(name), store=Store(out), progress=progress) for name in task]:
-            for experiment, parameters in DEMO:
+        handles = [Run(model, small_task(name), store=Store(out), progress=progress) for name in task]
+        for place, handle in enumerate(handles):
+            for experiment, parameters in (*DEMO, *(DEMO_FIRST if place == 0 else ())):
                 results.append(handle.get(experiment, **parameters))
                 tell(results[-1])
         print(build(results, out / "report.html", title=f"{model}: {', '.join(task)}"))

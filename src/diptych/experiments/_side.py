@@ -21,8 +21,8 @@ from diptych.models.vlm import VLM
 KINDS = ("head", "neuron")
 NAMED = 3
 """Nodes of a kind that are told by number at each layer and position."""
-LEAST = 0.01
-"""Share of the layer's highest score that such a node has at least."""
+LEAST = 0.05
+"""Share of the layer's highest score that such a node has at least: a page holds many."""
 
 
 @torch.no_grad()

@@ -24,7 +24,7 @@ def key(figure: Figure) -> list[Entry]:
     """Segments of a map, or series, lines and levels of a chart; a series that stands alone needs no name."""
     if isinstance(figure, Heatmap):
         names = dict.fromkeys(name.split(".")[0] for name, _, _ in figure.bands)
-        return [Entry("segment", name, segment_colour(name)) for name in names]
+        return [Entry("strip", name, segment_colour(name)) for name in names]
     if not isinstance(figure, Curves | Bars):
         return []
     styled = zip(figure.series, colours(figure), strict=True) if len(figure.series) > 1 else ()

@@ -5,6 +5,7 @@
   const CONFIG = { displayModeBar: false, responsive: false, scrollZoom: false, doubleClick: false, showTips: false };
   const PRINTED_WIDTH = 660; // pixels of an A4 page between its margins
   const WIDEST_CELL = 46; // pixels
+  const LETTER_WIDTH = 7; // pixels
   const plots = Array.from(document.querySelectorAll(".plot"));
   const figures = new Map(plots.map((plot) => [plot, JSON.parse(plot.nextElementSibling.textContent)]));
 
@@ -64,12 +65,25 @@
     return value === null ? "n/a" : Number(value.toPrecision(3)).toString().replace("-", "−");
   }
 
+  /* Names of categories stand upright where they do not fit side by side; aslant, the last would be cut off. */
+  function upright(names, room) {
+    if (!names) return {};
+    const longest = Math.max(0, ...names.flatMap((name) => name.split("<br>")).map((line) => line.length));
+    return { tickangle: longest * LETTER_WIDTH > room / names.length ? -90 : 0 };
+  }
+
+  function chartLayout(figure, room) {
+    const margin = { l: 48, r: 12, t: 12, b: 48 };
+    const xaxis = { ...figure.layout.xaxis, ...upright(figure.layout.xaxis.ticktext, room - margin.l - margin.r) };
+    return { ...figure.layout, showlegend: false, width: room, margin, xaxis };
+  }
+
   function draw(plot, width) {
     const figure = figures.get(plot);
     const room = width || plot.clientWidth;
     const isMap = figure.data.some((trace) => trace.type === "heatmap");
     const data = isMap ? figure.data.map(map) : figure.data;
-    const layout = isMap ? mapLayout(figure, room) : { ...figure.layout, showlegend: false, width: room, margin: { l: 48, r: 12, t: 12, b: 48 } };
+    const layout = isMap ? mapLayout(figure, room) : chartLayout(figure, room);
     window.Plotly.react(plot, data, { ...layout, template: template(isMap) }, CONFIG);
     plot.dataset.drawn = String(room);
   }

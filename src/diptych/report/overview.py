@@ -129,7 +129,7 @@ def _swap(result: Result) -> list[KeyFigure]:
     """What the circuit keeps with each part of the other panel's, of as many nodes as it replaces, in both directions."""
     rows = [row for row in result.rows if row.get("prompts") == "both" and row.get("nodes") == "as many"]
     told = [row for row in rows if known(row.get("normalised"))]
-    return [_figure(f"kept with the other's {row['part']}", row, "normalised", text) for row in told]
+    return [_figure(f"kept, {row['part']} swapped", row, "normalised", text) for row in told]
 
 
 def _guided(result: Result) -> list[KeyFigure]:

@@ -10,7 +10,7 @@ from typing import Any
 from diptych.report.order import in_order
 from diptych.report.overview import Question, overview
 from diptych.report.plates import Plate, figure_rows, plates
-from diptych.report.tables import Table, csv_of_rows, table_of_rows, text
+from diptych.report.tables import Table, csv_of_rows, known, table_of_rows, text
 from diptych.result import Example, Figure, Result
 
 NARROW = 5
@@ -134,7 +134,17 @@ def _finding(result: Result, neighbours: Sequence[Result], shared: Mapping[str, 
 
 
 def _conditions(pairs: Iterable[tuple[str, Any]]) -> list[tuple[str, str]]:
-    return [(name.replace("_", " "), text(value)) for name, value in pairs]
+    """Names and values as text; the ends of an interval stand behind its value."""
+    found = dict(pairs)
+    both = [name for name in found if f"{name}, low" in found and f"{name}, high" in found]
+    ends = {name: (found[f"{name}, low"], found[f"{name}, high"]) for name in both}
+    within = {f"{name}, {end}" for name in ends for end in ("low", "high")}
+    intervals = {name: f" [{text(low)}, {text(high)}]" for name, (low, high) in ends.items() if known(low)}
+    return [
+        (name.replace("_", " "), text(value) + intervals.get(name, ""))
+        for name, value in found.items()
+        if name not in within
+    ]
 
 
 def _parameters(result: Result) -> Mapping[str, Any]:

@@ -15,7 +15,7 @@ Raw = tuple[Sequence[str], Sequence[Sequence[Any]]]
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 MISSING = "n/a"
 MOST_DIGITS = 3
-LONG = 14
+LONG = 10
 """Letters that stand in one line of a table."""
 
 

@@ -54,9 +54,9 @@
     function details(side, position) {
       const nodes = side.nodes[kind()];
       const named = nodes.named[+layer.value][position];
-      const told = named.map(([node, score, first]) => `${word()} ${node} ${shown(score)} (${first <= +size.value ? "in" : "not in"} the circuit)`);
+      const told = named.map(([node, score, first]) => `${word()} ${node}: ${shown(score)} (${first <= +size.value ? "in" : "not in"} the circuit)`);
       const head = `${visible(side.panel.tokens[position])}, position ${position}, ${side.panel.segments[position]}`;
-      const none = `No ${word()} here has a hundredth of the layer's highest score`;
+      const none = `No ${word()} here has a twentieth of the layer's highest score`;
       return `${head}: ${shown(nodes.scores[+layer.value][position])} at layer ${data.layers[+layer.value]}. ${told.join("; ") || none}.`;
     }
 
