@@ -46,7 +46,15 @@ def test_every_stage_of_the_demo_shows_its_progress(demo: tuple[Path, subprocess
     _, process = demo
     stages = [line for line in process.stderr.splitlines() if " units, " in line]
 
-    for experiment in ("accuracy", "discover", "faithfulness_curve", "back_patching", "diptych_view", "swap", "knockout"):
+    for experiment in (
+        "accuracy",
+        "discover",
+        "faithfulness_curve",
+        "back_patching",
+        "diptych_view",
+        "swap",
+        "knockout",
+    ):
         assert any(f"· {experiment}" in stage and " per second" in stage for stage in stages)
 
 

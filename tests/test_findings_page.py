@@ -137,11 +137,12 @@ def test_an_overlap_that_the_sizes_decide_is_told_to_be_undefined() -> None:
         "of ceiling": None,
         "null 95%": None,
     }
-    entry(record, "overlap", PAIRS[1])["kept"]["query"] = nothing
+    entry(record, "overlap", PAIRS[1])["kept"]["data"] = nothing
 
     text = section(rendered(record), "Do the circuits of text and image hold the same nodes?")
 
-    assert "so that the overlap follows from the sizes alone: first sentiment (query)." in text
+    assert "so that the overlap follows from the sizes alone: first sentiment (data)." in text
+    assert "(interval not above 0) in 0 of 4 pairs" in text
     assert "in 0 of the 3 pairs in which all three are defined" in text
 
 

@@ -45,8 +45,8 @@ def here(record: Record) -> str:
     moves = [f"{segment} {up} up and {down} down" for segment in SEGMENTS for up, down in [changed(record, segment)]]
     return (
         f"the whole patch surely gains in {len(some)} of {total} pairs ({listed(map(name, some))}). {asked} With the patch in "
-        f"place, the overlap of the image circuit with the text circuit changes surely in: {', '.join(moves)}, of {total}. That "
-        f"the patch makes the circuits more alike is no gain by itself."
+        f"place, the overlap of the image circuit with the text circuit changes surely in: {', '.join(moves)}, of {total}. A "
+        f"change of the overlap is no gain or loss by itself."
     )
 
 
