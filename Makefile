@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 
-.PHONY: demo test lint check clean
+.PHONY: demo test lint check bench clean
 
 # The whole analysis on a shipped model; the last line is the path of the report.
 demo: $(INSTALLED)
@@ -19,6 +19,10 @@ lint: $(INSTALLED)
 	$(BIN)/mypy
 
 check: lint test
+
+# Ratios to bare Hugging Face calls, written to benchmarks/numbers.md; some ten minutes of one idle core.
+bench: $(INSTALLED)
+	$(BIN)/python -m benchmarks --write
 
 # Made once, and again when what is installed changes.
 $(INSTALLED): pyproject.toml constraints.txt

@@ -16,7 +16,7 @@ PERF_MUTATIONS: tuple[Mutation, ...] = (
         PAST,
         "mask[..., self.positions, :stop]",
         "mask[..., :stop, :stop][..., -(stop - start) :, :].roll(1, -1)",
-        TRACED + "test_every_position_may_be_the_first_that_is_computed[gemma3]",
+        PATCHED + "test_cells_that_end_in_the_same_pair_equal_full_second_passes[image-gemma3-eager]",
     ),
     (
         PAST,
