@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
+from html import unescape
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -136,7 +137,7 @@ def test_every_experiment_says_n_drops_seed_and_interval(results: dict[str, Resu
 def test_the_report_shows_every_experiment_and_says_with_intervals_whether_the_image_is_late(
     results: dict[str, Result], tmp_path: Path
 ) -> None:
-    page = build(list(results.values()), tmp_path / "report.html").read_text(encoding="utf-8")
+    page = unescape(build(list(results.values()), tmp_path / "report.html").read_text(encoding="utf-8"))
     late = next(
         question
         for question in overview([(one, "", name) for name, one in results.items()])
