@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 
-.PHONY: demo test lint check clean
+.PHONY: demo test lint check docs clean
 
 # The whole analysis on a shipped model; the last line is the path of the report.
 demo: $(INSTALLED)
@@ -19,6 +19,10 @@ lint: $(INSTALLED)
 	$(BIN)/mypy
 
 check: lint test
+
+# Pages on every public name, from the docstrings.
+docs: $(INSTALLED)
+	$(BIN)/python scripts/build_docs.py build/docs
 
 # Made once, and again when what is installed changes.
 $(INSTALLED): pyproject.toml constraints.txt
