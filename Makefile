@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 
-.PHONY: demo test lint check bench clean
+.PHONY: demo test lint check bench docs clean
 
 # The whole analysis on a shipped model; the last line is the path of the report.
 demo: $(INSTALLED)
@@ -23,6 +23,10 @@ check: lint test
 # Ratios to bare Hugging Face calls, written to benchmarks/numbers.md; some ten minutes of one idle core.
 bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks --write
+
+# Pages on every public name, from the docstrings.
+docs: $(INSTALLED)
+	$(BIN)/python scripts/build_docs.py build/docs
 
 # Made once, and again when what is installed changes.
 $(INSTALLED): pyproject.toml constraints.txt

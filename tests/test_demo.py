@@ -1,4 +1,4 @@
-"""The demo and the README as a user runs them: real processes, the shipped organism, a small task."""
+"""The demo as a user runs it: real processes, the shipped organism, a small task."""
 
 import os
 import re
@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
 FEW = str(Path(__file__).parent / "lab" / "few_counting.py")
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "COLUMNS": "160"}
 
@@ -83,14 +82,3 @@ def test_the_organism_is_read_rightly_and_its_accuracies_are_told(tmp_path: Path
     assert re.search(r"\btext +0?\.?\d+ +0\.\d+", process.stdout) and re.search(
         r"\bimage +0\.\d+ +0\.\d+", process.stdout
     )
-
-
-def test_the_python_of_the_readme_runs_as_printed(tmp_path: Path) -> None:
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    script = tmp_path / "readme.py"
-    script.write_text("\n".join(blocks), encoding="utf-8")
-
-    process = run(str(script), folder=tmp_path)
-
-    assert process.returncode == 0, process.stderr
-    assert len(blocks) == 3 and process.stdout.count("\n") >= 4

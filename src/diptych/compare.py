@@ -188,7 +188,10 @@ def ceiling(across: float, within_a: float, within_b: float, expected: float) ->
 
 
 def stability(circuits: Sequence[Circuit]) -> dict[str, tuple[float, float]]:
-    """Mean IoU over all pairs of circuits found anew, per node kind, and that of random sets of their sizes (methods §13)."""
+    """Mean IoU over all pairs of circuits found anew, per node kind, and that of random sets of their sizes (methods §13).
+
+    Raises `InputError` for fewer than two.
+    """
     if len(circuits) < 2:
         raise InputError(f"Stability compares circuits pairwise; got {len(circuits)}. Give at least 2.")
     for other in circuits[1:]:

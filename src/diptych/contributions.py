@@ -30,6 +30,7 @@ class Contributions:
 
     @property
     def rest(self) -> Float[Tensor, " batch"]:
+        """What is no node: biases, per-layer embeddings, experts that cannot be read."""
         return self.total - self.heads.sum((1, 2)) - self.neurons.sum(1) - self.embedding
 
 

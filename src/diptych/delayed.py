@@ -34,6 +34,7 @@ def delay(vlm: VLM, layer: int, prompts: Sequence[Inputs]) -> VLM:
 
     The weights are shared with `vlm`, whose own module is left as it is. With `layer` 0 nothing is hidden. Raises
     `UnsupportedModel` for a model whose pictures reach its layers by other ways than the embeddings of image tokens.
+    Raises `InputError` for a layer that the model does not have.
     """
     if not 0 <= layer < len(vlm.layers):
         raise InputError(

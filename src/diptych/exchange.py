@@ -34,6 +34,7 @@ def reference_scores(path: str | Path, layout: Layout, model: str, reduction: Li
     [pos, neuron]. A head's score is the sum of absolute values over its width (`l1`, the authors'), or the absolute sum.
     `layout` and `model` (a VLM's digest) say what the scores belong to, which the file does not. Embeddings are left out:
     they are no nodes. Only tensors are unpickled. Raises `StoreError` for anything else.
+    `MismatchError` if the layout is of other prompts.
     """
     named = _tensors(Path(path))
     layers = sum(name.endswith(".attn.hook_z") for name in named)

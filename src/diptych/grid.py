@@ -84,7 +84,10 @@ class Grid:
         return belong and all(map(torch.equal, self, other))
 
     def map(self, function: Callable[[Tensor], Tensor]) -> "Grid":
-        """Apply an elementwise function to heads and neurons."""
+        """Apply an elementwise function to heads and neurons.
+
+        `function`: [layer, pos, node] to values of that shape.
+        """
         return replace(self, heads=function(self.heads), neurons=function(self.neurons))
 
     def size(self, segment: str | None = None) -> tuple[int, int]:
@@ -101,6 +104,7 @@ class Grid:
         """The circuit of the ⌊size·N⌋ highest-scoring heads and neurons, ranked apart; ties go to the lower index.
 
         `size` is a fraction of all nodes of a kind, read as the decimal it prints as (methods §5).
+        Raises `InputError` for any other number.
         """
         if not 0 <= size <= 1:
             raise InputError(f"A circuit's size is {size}; expected a fraction of all nodes between 0 and 1.")
@@ -121,7 +125,10 @@ class Grid:
         return self.heads.any(1), self.neurons.any(1)
 
     def carry(self, positions: Bool[Tensor, "source target"], layout: Layout) -> "Grid":
-        """The circuit on another layout: a node is in at t if it is in at any source position mapped to t (methods §2)."""
+        """The circuit on another layout: a node is in at t if it is in at any source position mapped to t (methods §2).
+
+        Raises `MismatchError` for scores, and for a map of other positions.
+        """
         if self.heads.dtype != torch.bool:
             raise MismatchError(
                 "Only circuits can be carried to another layout, not scores. Take `scores.top(size)` first."
@@ -149,7 +156,10 @@ class Grid:
         return replace(self, heads=gather(self.heads), neurons=gather(self.neurons), layout=layout)
 
     def expand(self, layout: Layout) -> "Grid":
-        """The circuit on a layout with the same spans: a node of a span's one position is in at all of its tokens."""
+        """The circuit on a layout with the same spans: a node of a span's one position is in at all of its tokens.
+
+        Raises `MismatchError` for scores.
+        """
         if self.heads.dtype != torch.bool:
             raise MismatchError(
                 "Only circuits can be expanded, not scores: a span's score is the sum over its tokens. Take "
@@ -167,7 +177,10 @@ class Grid:
 
     @classmethod
     def load(cls, path: Path) -> "Grid":
-        """Read a grid written by `save`; one that does not say which nodes there are is refused."""
+        """Read a grid written by `save`; one that does not say which nodes there are is refused.
+
+        Raises `StoreError` for any other file.
+        """
         try:
             with safe_open(path, framework="pt") as file:
                 manifest = file.metadata()

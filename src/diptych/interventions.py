@@ -56,7 +56,7 @@ def run_circuits(
     """Last-position logits of the prompts under each circuit, all else replaced.
 
     At least one circuit at a time, and as many as keep circuits × prompts within `batch_size`; they are made as they
-    are needed.
+    are needed. Raises `UnsupportedModel` where layers look up token ids themselves.
     """
     if call.tokens:
         raise UnsupportedModel(

@@ -84,6 +84,7 @@ class Item:
 
     @property
     def paired(self) -> bool:
+        """Whether the item has both panels."""
         return self.text is not None and self.image is not None
 
     @property
@@ -155,7 +156,7 @@ class Task:
         _refuse_unusable_naming(self.name, self.naming)
 
     def split(self, split: Split) -> tuple[Item, ...]:
-        """Items of one of three disjoint splits; a cluster is never divided."""
+        """Items of one of three disjoint splits; a cluster is never divided. Raises `InputError` for any other name."""
         if split not in SPLITS:
             raise InputError(f"No split named '{split}'. Known: {', '.join(SPLITS)}.")
         return self._by_split[split]

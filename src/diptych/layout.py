@@ -25,6 +25,7 @@ class Span:
 
     @property
     def segment(self) -> str:
+        """The segment that it lies in."""
         return segment_of(self.name)
 
 
@@ -121,7 +122,10 @@ class Layout:
         return self.spans[-1].stop
 
     def segment(self, name: str) -> slice:
-        """Positions of a whole segment as a slice; empty if the layout has no such segment."""
+        """Positions of a whole segment as a slice; empty if the layout has no such segment.
+
+        Raises `InputError` for any other name.
+        """
         if name not in SEGMENTS:
             raise InputError(f"No segment named '{name}'. Known: {', '.join(SEGMENTS)}.")
         spans = [span for span in self.spans if span.segment == name]
@@ -129,25 +133,31 @@ class Layout:
 
     @property
     def prefix(self) -> slice:
+        """Positions before the data."""
         return self.segment("prefix")
 
     @property
     def data(self) -> slice:
+        """Positions of the item's text, or of its picture."""
         return self.segment("data")
 
     @property
     def query(self) -> slice:
+        """Positions behind the data, except the last."""
         return self.segment("query")
 
     @property
     def generation(self) -> slice:
+        """The last position, where the answer is predicted."""
         return self.segment("generation")
 
     def to_json(self) -> list[list[Any]]:
+        """Plain lists, which `from_json` reads."""
         return [[span.name, span.start, span.stop] for span in self.spans]
 
     @classmethod
     def from_json(cls, spans: list[list[Any]]) -> "Layout":
+        """The layout that `to_json` wrote."""
         return cls(tuple(Span(name, start, stop) for name, start, stop in spans))
 
 

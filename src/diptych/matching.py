@@ -78,7 +78,7 @@ MATCHERS: dict[str, Matcher] = {"alias": alias, "exact": exact, "popvqa": popvqa
 
 
 def matcher(name: str | Matcher = "alias") -> Matcher:
-    """The matcher of that name, or the given function itself."""
+    """The matcher of that name, or the given function itself. Raises `InputError` for an unknown name."""
     if not isinstance(name, str):
         return name
     if name not in MATCHERS:

@@ -47,7 +47,10 @@ class Means:
         return Means(Activations(heads, neurons), self.tokens + other.tokens, self.layout)
 
     def on(self, layout: Layout) -> Activations:
-        """The mean of every node at the positions of a prompt's own layout, as a batch of one."""
+        """The mean of every node at the positions of a prompt's own layout, as a batch of one.
+
+        Raises `InputError` for positions that were never seen.
+        """
         if not bool(self.tokens.all()):
             raise InputError("Some positions were never seen, so they have no mean. Take the mean over more prompts.")
         index = layout.onto(self.layout)
@@ -58,13 +61,14 @@ class Means:
         return _each(mean, self.totals)
 
     def tensors(self) -> dict[str, Tensor]:
-        """Named tensors to store; `from_tensors` reads them."""
+        """Named tensors to store; `from_tensors` reads them. Means are [pos, node] or [pos, head, d_head] per layer."""
         kinds = {"heads": self.totals.heads, "neurons": self.totals.neurons}
         named = {f"{kind}.{layer}": nodes for kind, layers in kinds.items() for layer, nodes in enumerate(layers)}
         return named | {"tokens": self.tokens}
 
     @classmethod
     def from_tensors(cls, tensors: dict[str, Tensor], layout: Layout) -> "Means":
+        """The means that `tensors` gave."""
         layers = range((len(tensors) - 1) // 2)
         heads, neurons = (tuple(tensors[f"{kind}.{layer}"] for layer in layers) for kind in ("heads", "neurons"))
         return cls(Activations(heads, neurons), tensors["tokens"], layout)

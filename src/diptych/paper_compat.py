@@ -63,7 +63,7 @@ class PaperCompat:
         return {"interpolate_images": self.interpolate_images, "reduction": self.reduction}
 
     def faithful(self, circuit: Array, empty: Array, model: Array) -> float:
-        """F of a circuit over prompts, from the metric under the circuit, the empty circuit and the model."""
+        """F of a circuit over prompts, from the metric [prompt] under the circuit, the empty circuit and the model."""
         return AGGREGATES[self.faithfulness](circuit - empty, model - empty)
 
     def normalise(self, iou: float, expected: float) -> float:
@@ -75,7 +75,7 @@ class PaperCompat:
         return BASELINES[self.baseline](found, a, b, seed)
 
     def cell(self, select: Array, test: Array) -> int:
-        """Which cell's gain on test is reported, from the mean gains of all cells on both splits."""
+        """Which cell's gain on test is reported, from the mean gains [cell] of all cells on both splits."""
         return int(np.argmax({"held_out": select, "in_sample": test}[self.selection]))
 
     def closed(self, gains: Sequence[float], gaps: Sequence[float]) -> float:

@@ -40,9 +40,11 @@ class ImageFile:
     path: Path
 
     def open(self) -> "Image":
+        """The picture as an RGB image, as seen."""
         return _decoded(f"Image '{self.path}'", Path(self.path))
 
     def digest(self) -> str:
+        """Digest of the file's bytes; raises `InputError` if there is none."""
         try:
             return hashlib.sha256(Path(self.path).read_bytes()).hexdigest()
         except OSError as error:
@@ -57,9 +59,11 @@ class ImageBytes:
     name: str
 
     def open(self) -> "Image":
+        """The picture as an RGB image, as seen."""
         return _decoded(f"The picture of {self.name}", io.BytesIO(self.data))
 
     def digest(self) -> str:
+        """Digest of the bytes."""
         return hashlib.sha256(self.data).hexdigest()
 
 
@@ -84,9 +88,11 @@ class Drawing:
             ) from error
 
     def open(self) -> "Image":
+        """The picture, drawn anew."""
         return self.draw(**self.arguments)
 
     def digest(self) -> str:
+        """Digest of the function's file and of the arguments; nothing is drawn."""
         return plain_digest([self.draw.__name__, source_digest(self.draw), self.arguments])
 
     def __hash__(self) -> int:

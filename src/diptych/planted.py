@@ -25,6 +25,7 @@ def plant(vlm: VLM, circuit: Circuit) -> VLM:
     Their columns of the output weights are zero, so their effect and their gradient are exactly 0. Heads and neurons that
     are in the circuit at one position are in at all: to plant at positions, hold the rest with `ablate_outside` instead.
     The copy has a digest of its own. Raises `UnsupportedModel` where nodes are not the inputs of plain output weights.
+    Raises `MismatchError` for the circuit of another model.
     """
     if circuit.model != vlm.digest:
         raise MismatchError(

@@ -30,7 +30,10 @@ def names(kind: str) -> list[str]:
 
 
 def find(kind: str, name: str) -> Callable[..., Any]:
-    """The function `name` of the module `name`, or the function named after the file in a path ending in `.py`."""
+    """The function `name` of the module `name`, or the function named after the file in a path ending in `.py`.
+
+    Raises `InputError` if there is none, or the file cannot be run.
+    """
     module, function = _from_file(name) if name.endswith(".py") else _from_package(kind, name)
     found = getattr(module, function, None)
     if not callable(found):

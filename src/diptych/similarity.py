@@ -32,6 +32,7 @@ def cka(a: Float[Tensor, "*layer item d"], b: Float[Tensor, "*layer item e"]) ->
 
     1 if they agree up to rotation, scale and shift; 0 in expectation if they are independent, however many dimensions
     they have. nan where one does not vary. (Kornblith et al. 2019; Song et al. 2012, eq. 5; Nguyen et al. 2021.)
+    Raises `InputError` for fewer than 4 items, or different numbers of them.
     """
     items = a.shape[-2]
     if items < 4 or b.shape[-2] != items:

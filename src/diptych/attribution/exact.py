@@ -33,7 +33,7 @@ def exact(
     """The mean effect of each node in `among` (all outside the prefix by default), patched alone from x' into x.
 
     Absolute values per prompt, unless `reduction` is `"signed"`; nodes that are not in `among` score 0.
-    Cost ≤ 2F + 1F per node.
+    Cost ≤ 2F + 1F per node. Raises `InputError` for an unknown reduction.
     """
     if reduction not in REDUCTIONS:
         raise InputError(f"No reduction named '{reduction}'. Known: {', '.join(REDUCTIONS)}.")

@@ -16,6 +16,7 @@ def discovered(folder: str | Path) -> tuple[Scores, dict[str, Any]]:
     """Mean scores in a folder of a finished `discover`, with their conditions; `scores.top(size)` is the circuit.
 
     Signed scores are turned so that the nodes whose patching takes the metric most to the counterfactual come first.
+    Raises `InputError` for a folder of another experiment.
     """
     stored = Folder(Path(folder))
     result = stored.result()

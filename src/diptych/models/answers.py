@@ -27,6 +27,7 @@ class AnswerTokens:
         return torch.tensor(list(dict.fromkeys(self.tokens.values())))
 
     def of(self, items: Sequence[Item]) -> Int[Tensor, " batch"]:
+        """First tokens of the items' answers."""
         return torch.tensor([self.tokens[item.answer] for item in items])
 
 

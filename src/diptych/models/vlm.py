@@ -68,6 +68,7 @@ class VLM:
 
     @property
     def layers(self) -> nn.ModuleList:
+        """The decoder's layers, in their order."""
         return self.sites.layers
 
     @property
@@ -211,6 +212,7 @@ class VLM:
         """While open, a run's `resid_post` of every layer is kept, detached: a list over layers of [batch, pos, d_model].
 
         A layer that the run does not call leaves the stream as it is.
+        Raises `ModelCheckFailed` for one never called at all.
         """
         kept: list[Tensor] = []
         with self.record_outputs() as outputs:
@@ -249,7 +251,7 @@ class VLM:
             yield
 
     def place(self, value: Tensor) -> Tensor:
-        """An input on the model's device; pixels in its dtype."""
+        """An input on the model's device; pixels in its dtype. The shape [...] stays."""
         return value.to(self.device, self.dtype) if value.is_floating_point() else value.to(self.device)
 
     @contextmanager

@@ -107,6 +107,7 @@ class Study:
         """The units of the study, those of one model together.
 
         `shard`: (i, n) is the i-th of n shares, from 1. A pair of model and task is in one share: nothing is done twice.
+        Raises `InputError` for a share that does not exist.
         """
         share, shares = shard
         if not 1 <= share <= shares:

@@ -1,0 +1,24 @@
+"""Pages of every public name and module, from the docstrings: `python scripts/build_docs.py FOLDER` (extra `docs`)."""
+
+import sys
+from pathlib import Path
+
+import pdoc
+
+import diptych
+
+MODULES = ("statistics", "result", "items", "metrics", "errors")
+"""Modules whose own names a user takes beside those of `diptych` itself."""
+
+
+def main(folder: str = "build/docs") -> None:
+    """Write the pages; the first one is index.html."""
+    for name in diptych.__all__:  # they are imported when first used, and pdoc looks at what is there
+        setattr(diptych, name, getattr(diptych, name))
+    pdoc.render.configure(docformat="markdown", footer_text=f"diptych {diptych.__version__}", search=False)
+    pdoc.pdoc("diptych", *(f"diptych.{name}" for name in MODULES), output_directory=Path(folder))
+    print(Path(folder) / "index.html")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
