@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from benchmarks import attribution, growth, peak, sweeps
+from benchmarks import attribution, growth, peak, plain, sweeps
 from benchmarks.bench import Bench, Organism, Subject
 from benchmarks.ratios import HEADER, Line, conditions
 
@@ -28,6 +28,7 @@ SIZES: Mapping[str, Callable[..., Subject]] = {
 }
 LINES: Mapping[str, Callable[[Subject, int], Iterator[Line]]] = {
     "attribution": attribution.lines,
+    "plain": plain.lines,
     "sweeps": sweeps.lines,
     "unshared": sweeps.unshared,
     "peak": peak.lines,
