@@ -19,6 +19,8 @@ from diptych.tasks.counting import counting
 from laws import TEXT, scores
 from tiny import tiny
 
+pytestmark = pytest.mark.xdist_group("agreement")  # one run for all tests of this file
+
 
 def test_the_measures_are_those_worked_out_by_hand() -> None:
     real, said = np.array([[1.0, 2.0, -3.0, 0.0]]), np.array([[10.0, -1.0, -40.0, 5.0]])

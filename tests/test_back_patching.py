@@ -25,6 +25,8 @@ from diptych.run import Run, Store
 from diptych.tasks.counting import counting
 from tiny import FAMILIES, tiny
 
+pytestmark = pytest.mark.xdist_group("back_patching")  # one sweep for all tests of this file
+
 LAYER = 6
 ORGANISM = "organism/qwen2vl"
 

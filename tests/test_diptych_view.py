@@ -17,6 +17,8 @@ from laws import TEXT, scores
 from prompts import answers, contrasts
 from tiny import tiny
 
+pytestmark = pytest.mark.xdist_group("diptych_view")  # one view for all tests of this file
+
 CURVE = {"sizes": (0.02, 0.3, 1.0), "halvings": 3, "random_circuits": 1, "rediscoveries": 2}
 ASKED = {"metric": "logit_diff", "reduction": "signed"}
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.xdist_group("example_notebook")  # the notebook is run once
+
 nbformat = pytest.importorskip("nbformat", reason="nbformat is not installed: pip install 'diptych[dev]'")
 nbclient = pytest.importorskip("nbclient", reason="nbclient is not installed: pip install 'diptych[dev]'")
 

@@ -31,6 +31,8 @@ from lab.few_counting import few_counting
 from prompts import batch
 from tiny import FAMILIES, KERNELS, tiny
 
+pytestmark = pytest.mark.xdist_group("flow_experiments")  # one run for all tests of this file
+
 ORGANISM = "organism/qwen2vl"
 PLANTED = (ORGANISM, "organism/gemma3")
 FLOW = ("knockout", "cross_patch", "freeze", "identify", "visual_integration")

@@ -44,6 +44,8 @@ from test_interventions import random_circuit
 from test_planted import seed_circuit
 from tiny import FAMILIES, tiny
 
+pytestmark = pytest.mark.xdist_group("guided")  # one run for all tests of this file
+
 CELL = Cell(destination=0, window=3, source=2)
 
 

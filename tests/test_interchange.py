@@ -27,6 +27,8 @@ from test_lengths_experiments import run as run
 from test_planted import planted, seed_circuit
 from tiny import FAMILIES
 
+pytestmark = pytest.mark.xdist_group("interchange")  # one set of swaps for all tests of this file
+
 QUICK: dict[str, Any] = {"threshold": 0.01, "discovery": {"method": "ap"}}
 CLUSTERS = list("abcdefgh")
 

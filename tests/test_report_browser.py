@@ -121,6 +121,8 @@ def test_a_dark_page_has_light_text_on_a_dark_ground(visit):
 
 
 def test_plots_follow_when_the_scheme_changes(visit):
+    from playwright.sync_api import expect  # there, or `visit` would have skipped the test
+
     page = visit()
     page.evaluate(DRAW_ALL)
     fill = "getComputedStyle(document.querySelector('.plot .xtitle')).fill"
@@ -128,7 +130,7 @@ def test_plots_follow_when_the_scheme_changes(visit):
 
     page.emulate_media(color_scheme="dark")
 
-    page.wait_for_function(f"{fill} !== '{light}'")
+    expect(page.locator(".plot .xtitle").first).not_to_have_css("fill", light)
 
 
 def test_a_printed_page_has_all_plots_at_the_width_of_paper_and_in_light_colours(visit):

@@ -38,7 +38,7 @@ FIGURES: dict[str, Figure] = {
     "heatmap": Heatmap("t", "c", "x", "y", "v", ["a", "b"], ["0"], [[0.5, None]], [["data", 0, 1]], [[1, 0, "best"]]),  # type: ignore[list-item]
     "curves": Curves("t", "c", "x", "y", [0.1, 1], [Series("s", [1, 2], [0.5, 1], [3, 4])], True, [[0.5, "half"]], [[0.8, "enough"]]),  # type: ignore[list-item]
     "bars": Bars("t", "c", "x", "y", ["text", "image"], [Series("s", [1, 2]), Series("r", [3, None])], [[0.25, "chance"]]),  # type: ignore[list-item]
-    "dumbbells": Dumbbells("t", "c", "x", "y", ["type"], [Series("text", [1]), Series("image", [None])]),
+    "dumbbells": Dumbbells("t", "c", "x", "y", ["type"], [Series("text", [1]), Series("image", [None])], [[0.25, "chance"]]),  # type: ignore[list-item]
     "example": Example("t", "c", "Which?", "a", [Panel("image", ["<img>", "Which?"], ["data", "query"], "b", 0.75, PNG)]),
     "diptych": Diptych("t", "c", "v", ["0"], [0.1, 1.0], ["", "all"], 1, [Pair("i", "Which?", "a", [SIDE])]),
     "picture_maps": PictureMaps("t", "c", "v", [PictureMap("layer 2", PNG, [[0.5, None]], [["a", "b"]])]),
@@ -155,7 +155,7 @@ DAMAGE: dict[str, Callable[[dict[str, Any]], Any]] = {
     "an unknown kind of figure": lambda plain: plain["figures"][0].update(kind="pie"),
     "a figure without title": lambda plain: plain["figures"][0].pop("title"),
     "a series that is no mapping": lambda plain: plain["figures"][1].update(series=[3]),
-    "a panel without tokens": lambda plain: plain["figures"][3]["panels"][0].pop("tokens"),
+    "a panel without tokens": lambda plain: plain["figures"][4]["panels"][0].pop("tokens"),
     "a heatmap cut short": lambda plain: plain["figures"][0].update(values=[]),
     "an identity without digest": lambda plain: plain["identity"].pop("digest"),
     "no summary": lambda plain: plain.update(summary=""),

@@ -6,9 +6,8 @@ from typing import Any
 from findings_page.record import Record
 from findings_page.table import number, table
 
-COMMANDS = """    diptych study scripts/findings.yaml --runs runs/findings --shard 1/2 &
-    diptych study scripts/findings.yaml --runs runs/findings --shard 2/2 &
-    wait
+COMMANDS = """    diptych study scripts/findings.yaml --runs runs/findings --shard 1/2
+    diptych study scripts/findings.yaml --runs runs/findings --shard 2/2
     diptych study scripts/findings-entities.yaml --runs runs/findings
     python scripts/findings.py runs/findings"""
 

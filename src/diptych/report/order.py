@@ -6,6 +6,7 @@ from diptych.result import Result
 
 EXPERIMENTS = (
     "accuracy",
+    "free_answers",
     "free_accuracy",
     "entity_gap",
     "discover",
