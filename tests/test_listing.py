@@ -50,7 +50,11 @@ def finished(root: Path, rows: list[dict[str, Any]] | None = None, **changes: An
 
 
 def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int | str | None:
-    monkeypatch.setattr(sys, "argv", ["diptych", "runs", *arguments])
+    return diptych(monkeypatch, "runs", *arguments)
+
+
+def diptych(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int | str | None:
+    monkeypatch.setattr(sys, "argv", ["diptych", *arguments])
     with pytest.raises(SystemExit) as end:
         main()
     return end.value.code
@@ -119,6 +123,22 @@ def test_a_table_has_every_row_with_what_it_is_of_and_no_stale_one(
     assert table["panel"].tolist()[:2] == ["text", "image"]
     assert set(table["model"]) == {"tiny"} and len(set(table["digest"])) == 2
     assert "is stale and counts as absent: 'accuracy' was of version 1" in caplog.text
+
+
+def test_a_report_leaves_stale_results_out_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    finished(tmp_path / "runs", version=1, task="ordering")
+
+    assert diptych(monkeypatch, "report", "runs") == 2
+    assert "No finished results in 'runs'" in capsys.readouterr().err
+
+    finished(tmp_path / "runs")
+    assert diptych(monkeypatch, "report", "runs") == 0
+
+    assert "is stale and counts as absent: 'accuracy' was of version 1" in caplog.text
+    assert "Ordering" not in Path("report.html").read_text(encoding="utf-8")
 
 
 def test_a_table_of_nothing_is_empty_and_of_a_damaged_run_is_refused(tmp_path: Path) -> None:

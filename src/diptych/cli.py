@@ -122,11 +122,12 @@ def report(
     ] = None,
     show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
 ) -> None:
-    """Make one page of all results in a folder of runs; needs no model."""
+    """Make one page of all results in a folder of runs, but for stale ones; needs no model."""
     from diptych.report.build import build
+    from diptych.run.listing import current
     from diptych.run.store import Store
 
-    results = Store(runs).results()
+    results = current(Store(runs))
     if not results:
         raise InputError(f"No finished results in '{runs}'. Expected a folder made by `diptych run` or `diptych demo`.")
     path = build(results, out, title=f"Results in {runs.resolve().name}")

@@ -1,5 +1,6 @@
 """Listing: what a folder of runs holds, what of it is stale, and what may be deleted."""
 
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -10,9 +11,12 @@ from typing import Any
 from diptych.errors import DiptychError, StoreError
 from diptych.files import is_temporary, sweep
 from diptych.registry import names
+from diptych.result import Result
 from diptych.run.experiment import Experiment
 from diptych.run.folder import GRIDS, LOG, RESULT, RUN, UNITS, Folder, read_run
 from diptych.run.store import Store
+
+log = logging.getLogger(__name__)
 
 OWN = {RUN, RESULT, GRIDS, LOG}
 
@@ -43,6 +47,20 @@ class Listed:
 def listed(store: Store) -> list[Listed]:
     """All runs of a store, by path."""
     return [_listed(folder) for folder in store.folders()]
+
+
+def current(store: Store) -> list[Result]:
+    """The finished results of a store that this diptych would answer with, by path; stale ones are left out and logged.
+
+    Raises `StoreError` for a run that cannot be read.
+    """
+    found = []
+    for result in store.results():
+        if reason := stale(result.identity):
+            log.warning("%s is stale and counts as absent: %s.", store.folder(result).path, reason)
+        else:
+            found.append(result)
+    return found
 
 
 def prune(root: Path, run: Listed) -> bool:

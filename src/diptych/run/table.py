@@ -1,21 +1,17 @@
 """Tables: the rows of all results of a store, each with what it is of, for pandas."""
 
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from diptych.errors import StoreError
 from diptych.result import Result
-from diptych.run.listing import listed
+from diptych.run.listing import current
 from diptych.run.store import Store
 
 if TYPE_CHECKING:
     import pandas
 
 IDENTITY = ("model", "revision", "dtype", "task", "task_digest", "experiment", "version", "digest")
-
-log = logging.getLogger(__name__)
 
 
 def load_runs(root: str | Path) -> "pandas.DataFrame":
@@ -31,13 +27,8 @@ def load_runs(root: str | Path) -> "pandas.DataFrame":
 
 
 def _rows(store: Store) -> Iterator[dict[str, Any]]:
-    for run in listed(store):
-        if run.refused:
-            raise StoreError(run.refused)
-        if run.stale:
-            log.warning("%s is stale and counts as absent: %s.", run.folder.path, run.stale)
-        elif run.folder.complete:
-            yield from _of(run.folder.result())
+    for result in current(store):
+        yield from _of(result)
 
 
 def _of(result: Result) -> Iterator[dict[str, Any]]:
