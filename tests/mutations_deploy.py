@@ -22,6 +22,8 @@ DEPLOY_MUTATIONS: tuple[Mutation, ...] = (
     (APPLIED, "            edit_handed(layers, _overwriting(where, values)),\n", "", "tests/test_deployed.py::test_what_is_generated_equals_the_experiment_s_two_passes[2-qwen2_vl-eager]"),
     (APPLIED, "with edit_handed(self._layers, _overwriting(where, values)):", "with edit_handed(self._layers, {}):", "tests/test_deployed.py::test_what_is_generated_equals_the_experiment_s_two_passes[1-gemma3-sdpa]"),
     (APPLIED, 'if "logits_to_keep" in twin_kwargs:', "if False:", "tests/test_deployed.py::test_so_it_does_where_generation_runs_the_last_layers_at_the_last_position_alone"),
+    (DEPLOYED, "self.layers is not None and self.src >= self.layers", "False", "tests/test_deployed_value.py::test_a_patch_that_is_none_is_refused[cell5-is for models of 0 layers]"),
+    (DEPLOYED, "except InputError as error:", "except KeyError as error:", "tests/test_deployed_value.py::test_a_file_that_is_not_of_this_form_is_refused[change8-from layer 3 into layer 9]"),
     (APPLIED, "torch.where(there, other, live)", "other.expand_as(live)", "tests/test_deployed.py::test_of_a_batch_only_prompts_with_pictures_are_patched"),
     (READING, "not bool(held.any()) or ", "", "tests/test_deployed.py::test_a_prompt_without_pictures_is_left_alone_at_no_cost"),
     (READING, "        if before:\n", "        if False:\n", "tests/test_deployed_calls.py::test_a_picture_behind_a_cached_beginning_is_refused"),

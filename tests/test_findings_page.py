@@ -13,6 +13,7 @@ from diptych.result import Result
 from findings_record import PAIRS, entry, example
 
 SCRIPTS = str(Path(__file__).parent.parent / "scripts")
+SWAP = "Can parts of the two circuits be interchanged?"
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -223,3 +224,42 @@ def test_machine_time_is_that_between_the_lines_of_one_process(tmp_path: Path) -
     found = made(tmp_path, dict.fromkeys(("torch", "transformers", "dtype", "attention"), "x"), "1")
 
     assert found["minutes"] == {"accuracy": 0.5, "swap": 1.5} and found["dates"] == ["2026-11-21"]
+
+
+def test_means_stand_beside_medians_where_the_paper_tells_means() -> None:
+    record = example()
+    for pair, size in zip(PAIRS, (0.01, 0.02, 0.03, 0.3), strict=True):
+        entry(record, "swap", pair)["kept"]["query, carried"]["normalised"] = [size, 0.0, 1.0]
+        for one in record["results"]:
+            if one["experiment"] == "faithfulness_curve" and one["model"].endswith(pair[0]) and one["task"] == pair[1]:
+                one["kept"] |= {"size": size, "F": [0.8, 0.7, 0.9], "random": 0.0}
+
+    page = rendered(record)
+
+    sizes = section(page, "How large are the circuits?")
+    assert "on average 9.0 % of the nodes from text and 9.0 % from the image; median 2.5 % of" in sizes
+    assert "means 9.0 % and 9.0 %, medians 2.5 % and 2.5 %" in page
+    told = re.search(r"means: .*?query (\S+),.*?medians: .*?query (\S+),", section(page, SWAP))
+    assert told and told.groups() == ("0.09", "0.03")
+
+
+def test_changes_of_an_overlap_are_counted_of_those_that_are_defined() -> None:
+    record = example()
+    for pair, change in zip(PAIRS, ([-0.2, -0.3, -0.1], [None] * 3, [0.2, 0.1, 0.3], [0.0, -0.1, 0.1]), strict=True):
+        before = None if change[0] is None else 0.2
+        entry(record, "guided_back_patching", pair)["kept"]["overlap"]["data"] = [before, before, change]
+
+    text = section(rendered(record), "Does the repair go through the circuit?")
+
+    assert "changes surely in: data 1 up and 1 down of 3," in text
+    assert "a dash means that neither is left" in text
+
+
+def test_gains_on_the_prompts_that_a_cell_was_chosen_on_stand_beside_those_on_others() -> None:
+    record = example()
+    for pair, gain in zip(PAIRS, (0.02, 0.04, 0.0, 0.02), strict=True):
+        entry(record, "back_patching", pair)["kept"] |= {"gain on select": gain, "in-sample": gain / 2}
+
+    text = section(rendered(record), "Does back-patching help?")
+
+    assert "the same cells show +2.0 on *select*, and the best cell on *test* itself +1.0 there" in text

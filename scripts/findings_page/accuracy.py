@@ -18,7 +18,8 @@ def here(record: Record) -> str:
     differences = [kept["text"][0] - kept["image"][0] for kept in found]
     return (
         f"the image is answered worse, the two intervals apart, in {worse} of {record.count('accuracy')} pairs, and better in "
-        f"{better}. Text minus image: median {middle(differences, 1, 100, '+')} points, {number(min(differences), 1, 100, '+')} "
+        f"{better}; to ask that intervals be apart is stricter than to test the difference on the same "
+        f"items. Text minus image: median {middle(differences, 1, 100, '+')} points, {number(min(differences), 1, 100, '+')} "
         f"to {number(max(differences), 1, 100, '+')}. Where there is no gap, there is nothing to repair."
     )
 

@@ -68,8 +68,8 @@ def here(record: Record) -> str:
         f"the lag is the image's layer minus the text's. Later and earlier: its 95 % interval, both panels resampled together, "
         f"leaves nothing else. Of {record.count('cross_patch')} pairs the image is:\n\n"
         + "\n".join(told)
-        + f"\n\nThe picture surely decides longer than the words in: {listed(map(name, late))}. As a share of the depth, its "
-        f"critical layer is {depth(record)} in the median (the paper: .53 to .75). The sufficient layer, from which on the picture's "
+        + f"\n\nThe picture surely decides longer than the words in: {listed(map(name, late))}. As a share of the depth, the "
+        f"median of its critical layer is {depth(record)}; the paper: .53 to .75. The sufficient layer, from which on the picture's "
         f"state may be held at its own positions until it has been read (`freeze`), is {frozen} in the median."
     )
 
@@ -123,7 +123,7 @@ def short(record: Record) -> str:
     kinds = sorted_out(record, "cross_patch")
     return (
         f"critical layer of the image surely later in {len(kinds['later'])}, earlier in {len(kinds['earlier'])} of "
-        f"{record.count('cross_patch')} pairs; median lag {differences(record, 'cross_patch')} layers"
+        f"{record.count('cross_patch')} pairs; median lag in layers {differences(record, 'cross_patch')}"
     )
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from findings_page.record import Record, name
 from findings_page.section import Section
-from findings_page.table import above, below, chance, interval, listed, points, table
+from findings_page.table import above, below, chance, interval, listed, number, points, table
 
 WAYS = ("data positions", "nodes")
 SEGMENTS = ("data", "query", "generation")
@@ -27,11 +27,11 @@ def through(record: Record) -> list[Pair]:
     ]
 
 
-def changed(record: Record, segment: str) -> tuple[int, int]:
-    """In how many pairs the overlap with the text circuit surely rises, and surely falls, in a segment."""
+def changed(record: Record, segment: str) -> tuple[int, int, int]:
+    """In how many pairs the overlap with the text circuit surely rises, and surely falls, in a segment, and is defined."""
     found = [kept["overlap"].get(segment) for kept in record.kept("guided_back_patching").values()]
     changes = [one[2] for one in found if one is not None]
-    return sum(map(above, changes)), sum(map(below, changes))
+    return sum(map(above, changes)), sum(map(below, changes)), sum(one[0] is not None for one in changes)
 
 
 def here(record: Record) -> str:
@@ -42,10 +42,11 @@ def here(record: Record) -> str:
         if some
         else "So there is no repair to trace to a circuit, and the parts below are told for completeness."
     )
-    moves = [f"{segment} {up} up and {down} down" for segment in SEGMENTS for up, down in [changed(record, segment)]]
+    counts = {segment: changed(record, segment) for segment in SEGMENTS}
+    moves = [f"{segment} {up} up and {down} down of {known}" for segment, (up, down, known) in counts.items()]
     return (
         f"the whole patch surely gains in {len(some)} of {total} pairs ({listed(map(name, some))}). {asked} With the patch in "
-        f"place, the overlap of the image circuit with the text circuit changes surely in: {', '.join(moves)}, of {total}. A "
+        f"place, the overlap of the image circuit with the text circuit changes surely in: {', '.join(moves)} defined. A "
         f"change of the overlap is no gain or loss by itself."
     )
 
@@ -74,7 +75,9 @@ def tables(record: Record) -> list[str]:
         f"{draws} draws; the smallest p is {1 / (1 + draws):.2g}):",
         table(["model", "task", "whole patch", *columns], rows),
         *(f"Undefined: {reason}." for reason in sorted(reasons)),
-        "nIoU with the text circuit before → after, and its change:",
+        "nIoU with the text circuit before → after, and its change; heads or neurons of which a circuit holds all or none, "
+        "without or with the patch, are left out of both, so that the value before may differ from the overlap told above, and "
+        "a dash means that neither is left:",
         table(["model", "task", *SEGMENTS], changes),
     ]
 
@@ -83,7 +86,7 @@ def moved(values: list[Any] | None) -> str:
     if values is None:
         return "–"
     before, after, change = values
-    arrow = " → ".join("–" if one is None else f"{one:.2f}" for one in (before, after))
+    arrow = " → ".join(number(one) for one in (before, after))
     return f"{arrow} ({interval(change, 2, sign='+')})"
 
 

@@ -19,9 +19,9 @@ def comparisons(record: Record) -> str:
         f"Every question is asked of {pairs} pairs of model and task, and the counts below are over all of them: no pair is left "
         f"out because of what it shows, and what is undefined is told with its reason. Of {pairs} intervals of 95 %, "
         f"{pairs * 0.025:.1f} lie wholly above the true value and as many wholly below it by chance alone, so a count of one is "
-        f"no finding. Where a table tells p values, they are adjusted by Holm's rule over its pairs. The five pairs of a model "
-        f"share its weights, and three models are few: a count is no p value either. *Surely* means: the 95 % interval, over "
-        f"clusters of prompts, leaves nothing else."
+        f"no finding. A p value is adjusted, by Holm's rule over the pairs, where its column or sentence says so, and nowhere else. "
+        f"The five pairs of a model share its weights, and three models are few: a count is no p value either. *Surely* means, "
+        f"where no other rule is told: the 95 % interval, over clusters of prompts, leaves nothing else."
     )
 
 

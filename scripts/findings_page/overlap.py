@@ -28,10 +28,14 @@ def listed_medians(record: Record, column: str) -> str:
 
 def here(record: Record) -> str:
     told, total = counts(record), record.count("overlap")
-    plain, shares = (listed_medians(record, column) for column in ("nIoU", "share of the possible"))
+    plain, shares, ceilings = (
+        listed_medians(record, column) for column in ("nIoU", "share of the possible", "of ceiling")
+    )
     return (
-        f"median nIoU: {plain}. The two circuits differ in size, so nIoU cannot reach 1: as a share of the highest possible, the "
-        f"medians are {shares}. Read the shares, not the nIoU, before calling circuits disjoint. The data circuits overlap no "
+        f"of circuits found on *discover*, median nIoU: {plain}. The two circuits differ in size, so nIoU "
+        f"cannot reach 1: as a share of the highest possible, the "
+        f"medians are {shares}; as a share of the ceiling, which circuits found twice from one panel set, "
+        f"{ceilings}. Read the shares, not the nIoU, before calling circuits disjoint. The data circuits overlap no "
         f"more than random ones (interval not above 0) in {told['chance']} of {total} pairs; data overlaps least of the three, "
         f"as a share of the possible, in {told['least']} of the {told['told']} pairs in which all three are defined. "
         f"The paper's order, data below query below generation, holds for nIoU in {told['ordered']}."

@@ -17,13 +17,15 @@ def costs(record: Record, way: str) -> str:
 
 def here(record: Record) -> str:
     found = record.kept("cell_prediction").values()
+    helped = sum(above(kept["sweep of all cells"]["gain"]) for kept in found)
     worse = {way: sum(above(kept[way]["regret"]) for kept in found) for way in WAYS}
     medians = {way: middle(regrets(record, way), 1, 100) for way in WAYS}
     return (
         f"one backward pass ({costs(record, 'first order')} forwards per prompt against {costs(record, 'sweep of all cells')} of "
         f"the sweep, medians) misses {medians['first order']} points in the median and is surely worse than the sweep in "
         f"{worse['first order']} of {len(found)} pairs; with its five best cells tried ({costs(record, 'shortlist')} forwards) "
-        f"{medians['shortlist']} points and {worse['shortlist']}. Where the sweep itself gains nothing, a regret says little."
+        f"{medians['shortlist']} points and {worse['shortlist']}. The sweep's own cell surely "
+        f"gains in {helped} of them; where it does not, a regret says little."
     )
 
 

@@ -2,7 +2,7 @@
 
 from findings_page.record import Record
 from findings_page.section import Section
-from findings_page.table import below, interval, middle, number, table
+from findings_page.table import average, below, interval, middle, number, table
 
 
 def larger(record: Record) -> tuple[int, int]:
@@ -14,26 +14,29 @@ def larger(record: Record) -> tuple[int, int]:
     return sum(image > text for text, image in both), len(both)
 
 
-def medians(record: Record) -> list[str]:
-    """Of the text's and the image's sizes, in % of the nodes."""
+def centres(record: Record) -> list[list[str]]:
+    """Means, which the paper tells, and medians of the text's and the image's sizes, in % of the nodes."""
     curves = record.panels("faithfulness_curve").values()
-    return [middle((one[panel]["size"] for one in curves), 1, 100) for panel in ("text", "image")]
+    sizes = [[one[panel]["size"] for one in curves] for panel in ("text", "image")]
+    return [[centre(some, 1, 100) for some in sizes] for centre in (average, middle)]
 
 
 def short(record: Record) -> str:
-    text, image = medians(record)
+    means, medians = (f"{text} % and {image} %" for text, image in centres(record))
     more, both = larger(record)
-    return f"medians {text} % and {image} %; the image's larger in {more} of {both} pairs"
+    return f"means {means}, medians {medians}; the image's larger in {more} of {both} pairs"
 
 
 def here(record: Record) -> str:
     curves = record.panels("faithfulness_curve").values()
-    text, image = medians(record)
+    means, medians = (
+        f"{text} % of the nodes from text and {image} % from the image" for text, image in centres(record)
+    )
     more, both = larger(record)
     found = [one[panel] for one in curves for panel in ("text", "image") if one[panel]["size"] is not None]
     missed = sum(below(kept["F"], kept["threshold"]) for kept in found)
     return (
-        f"median {text} % of the nodes from text and {image} % from the image; the image circuit is the larger one in {more} of "
+        f"on average {means}; median {medians}; the image circuit is the larger one in {more} of "
         f"{both} pairs. The size is chosen on *select*: on *test*, the faithfulness of {missed} of {len(found)} circuits is "
         f"surely below the {found[0]['threshold']:.2f} that was asked for."
     )

@@ -1,17 +1,21 @@
 """Swap: does a circuit still work with a part of the other panel's?"""
 
+from collections.abc import Callable, Iterable
+from typing import Any
+
 from findings_page.record import Record
 from findings_page.section import Section
-from findings_page.table import above, below, interval, middle, number, table
+from findings_page.table import above, average, below, interval, middle, number, table
 
 SEGMENTS = ("data", "query", "generation")
 PARTS = (*SEGMENTS, "whole")
 NODES = ("as many", "carried")
 
 
-def medians(record: Record, nodes: str) -> list[str]:
+def centres(record: Record, nodes: str, centre: Callable[[Iterable[Any]], str]) -> list[str]:
+    """Of each part the mean, which the paper tells, or the median over pairs."""
     found = record.kept("swap").values()
-    return [f"{part} {middle(kept[f'{part}, {nodes}']['normalised'][0] for kept in found)}" for part in PARTS]
+    return [f"{part} {centre(kept[f'{part}, {nodes}']['normalised'][0] for kept in found)}" for part in PARTS]
 
 
 def here(record: Record) -> str:
@@ -25,8 +29,10 @@ def here(record: Record) -> str:
     unlike = sum(data[1] is not None and not above(data) for data in values["data"])
     most = {part: sum(above(one, 0.5) for one in values[part]) for part in PARTS}
     return (
-        f"with all nodes carried, which is the paper's way, medians: {', '.join(medians(record, 'carried'))}; with as many nodes as "
-        f"replaced: {', '.join(medians(record, 'as many'))}. Carried data nodes are in at every data position, so that part is much "
+        f"with all nodes carried, which is the paper's way, means: {', '.join(centres(record, 'carried', average))} (medians: "
+        f"{', '.join(centres(record, 'carried', middle))}); with as many nodes as replaced, means: "
+        f"{', '.join(centres(record, 'as many', average))} (medians: "
+        f"{', '.join(centres(record, 'as many', middle))}). Carried data nodes are in at every data position, so that part is much "
         f"larger than the one it replaces, and random nodes are as many; its value may exceed 1. With as many as replaced, the "
         f"swapped data part does no better than random nodes (interval not above 0) in {unlike} of {len(found)} pairs, and surely "
         f"less well than the swapped generation part in {lower}. More than half of the effect is surely kept with the other panel's "
@@ -59,8 +65,8 @@ SECTION = Section(
     "beyond random nodes (means over models and tasks).",
     "query .83, generation .99, data about 0",
     lambda record: (
-        f"medians, all nodes carried: {', '.join(medians(record, 'carried')[:3])}; as many as replaced: "
-        f"{', '.join(medians(record, 'as many')[:3])}"
+        f"means, all nodes carried: {', '.join(centres(record, 'carried', average)[:3])}; as many as replaced: "
+        f"{', '.join(centres(record, 'as many', average)[:3])}"
     ),
     here,
     tables,

@@ -1,7 +1,7 @@
 """Tables and numbers of the page: what is undefined is a dash, never a zero."""
 
-from collections.abc import Iterable, Sequence
-from statistics import median
+from collections.abc import Callable, Iterable, Sequence
+from statistics import fmean, median
 from typing import Any
 
 NONE = "–"
@@ -32,13 +32,24 @@ def points(value: Any) -> str:
     return interval(value, 1, 100, "+") if isinstance(value, list) else number(value, 1, 100, "+")
 
 
+def average(values: Iterable[Any], digits: int = 2, factor: float = 1, sign: str = "") -> str:
+    """The mean of those that are defined, and how many these are if some are not."""
+    return _of_defined(fmean, values, digits, factor, sign)
+
+
 def middle(values: Iterable[Any], digits: int = 2, factor: float = 1, sign: str = "") -> str:
     """The median of those that are defined, and how many these are if some are not."""
+    return _of_defined(median, values, digits, factor, sign)
+
+
+def _of_defined(
+    centre: Callable[[list[Any]], float], values: Iterable[Any], digits: int, factor: float, sign: str
+) -> str:
     given = list(values)
     defined = [value for value in given if value is not None]
     if not defined:
         return "undefined"
-    told = number(median(defined), digits, factor, sign)
+    told = number(centre(defined), digits, factor, sign)
     return told if len(defined) == len(given) else f"{told} (of the {len(defined)} defined)"
 
 

@@ -29,7 +29,9 @@ def here(record: Record) -> str:
     return (
         f"the head behind the data that attends to it most, beyond an even spread, is the same one in both panels in {same} of "
         f"{both} pairs. The circuit's heads at the last position write {written} of the logits between answer and "
-        f"counter-answer directly, in the median; neurons and later layers write the rest."
+        f"counter-answer directly, in the median; other heads, neurons and the embedding write the rest. What a head attends to "
+        f"is told of the "
+        f"prompts on which it was found to do so most, so on others it may be less."
     )
 
 

@@ -50,6 +50,11 @@ class BackPatch:
             )
         if self.rounds < 1:
             raise InputError(f"A back-patch of {self.rounds} rounds does nothing. Give 1 or more.")
+        if self.layers is not None and self.src >= self.layers:
+            raise InputError(
+                f"The back-patch reads layer {self.src}, and is for models of {self.layers} layers. Expected a source below "
+                f"their number, since layers count from 0."
+            )
         Cell(self.dst, self.window, self.src)  # refuses an even window
 
     def apply(self, model: "PreTrainedModel") -> Applied:
@@ -101,7 +106,10 @@ class BackPatch:
                 f"{path} says {told.get(wrong[0])!r} for '{wrong[0]}'; expected a value of type {KINDS[wrong[0]].__name__}. "
                 f"Get the file anew."
             )
-        return cls(**{name: told[name] for name in KINDS})
+        try:
+            return cls(**{name: told[name] for name in KINDS})
+        except InputError as error:
+            raise StoreError(f"{path} holds no back-patch: {error}") from error
 
     def push_to_hub(self, repo_id: str, *, private: bool = False, token: str | None = None) -> str:
         """Upload what `save_pretrained` writes to a repository of the Hugging Face hub; the commit's address."""

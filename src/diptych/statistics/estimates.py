@@ -103,7 +103,9 @@ def bounded_mean(
     `values`: [n], such as accuracies, or with bounds (-1, 1) differences of accuracies. Percentiles of the cluster bootstrap,
     among whose clusters are one more at each bound, as large as clusters are on average, divided by the width of the
     bounds. The mean itself is that of the values alone. Raises `InputError` for values out of bounds, and as
-    `cluster_bootstrap` does. Source: after Agresti & Caffo 2000 (shares) and Agresti & Min 2005 (their differences).
+    `cluster_bootstrap` does. Of differences it is too short where few values are not 0 and these of one sign: `0 of 100`
+    gives ±0.015, and values of which 2 % are 1 and all others 0 are covered in 87 % of data sets (decision 0016).
+    Source: after Agresti & Caffo 2000 (shares) and Agresti & Min 2005 (their differences).
     """
     columns, members = by_cluster(values, clusters)
     low, high = bounds
