@@ -89,6 +89,17 @@ def gain_interval(seed: int, clusters: int) -> Interval:
     return found.low, found.high
 
 
+RARE = 0.03
+"""Share of prompts that a patch helps where it hurts none."""
+
+
+def rare_gain_interval(seed: int, clusters: int) -> Interval:
+    """Of a small gain that no prompt works against, one prompt per cluster."""
+    chance = np.random.default_rng([seed, clusters])
+    found = bounded_mean(chance.random(clusters) < RARE, list(map(str, range(clusters))), (-1, 1), seed=seed)
+    return found.low, found.high
+
+
 def faithfulness(seed: int, clusters: int) -> tuple[Array, Array, list[str]]:
     """Of a circuit .7: effects of the model are positive and skewed, the circuit's part of them is noisy."""
     chance = np.random.default_rng([seed, clusters])
@@ -217,6 +228,15 @@ CASES = (
         (bounded_mean,),
         (48, 96, 192),
         (12, 24),
+    ),
+    Case(
+        "gain in accuracy, small and of one sign",
+        "bounded_mean of differences, three of a hundred 1 and the others 0",
+        rare_gain_interval,
+        RARE,
+        (bounded_mean,),
+        clusters=(),
+        few=(60, 100, 200),
     ),
     Case(
         "ratio of means", "faithfulness, percentiles expanded for few clusters", ratio_interval, 0.7, (ratio_of_means,)

@@ -68,7 +68,7 @@ def back_patch(
     sources: Sequence[Float[Tensor, "batch pos d_model"]] | None = None,
     batch_size: int = 64,
 ) -> Iterator[tuple[Cell, Float[Tensor, "batch vocab"]]]:
-    """Last-position logits of the prompts under each cell, in an order of its own.
+    """Last-position logits of the prompts under each cell, each once, in an order of its own.
 
     `sources` are `resid_post` of every layer to patch from (the run's own by default). Layers below the first one
     overwritten are not run again, and cells of one destination and window share a batch. Cells that end in the same pair
@@ -85,7 +85,7 @@ def back_patch(
         for some_bundles in _chunks(bundles, lambda bundle: sweep.destinations(bundle[0]), at_once):
             yield from sweep.bundled(some_bundles, own.past)
     else:
-        for chunk in _chunks(sorted(some), sweep.destinations, at_once):
+        for chunk in _chunks(sorted(set(some)), sweep.destinations, at_once):
             yield from sweep.whole(chunk)
 
 
