@@ -83,7 +83,7 @@ REPAIR_MUTATIONS: tuple[Mutation, ...] = (
         HANDED,
         "range(reached if reached < layer else 0, layer)",
         "range(layer - 1, layer)",
-        "tests/test_backpatch.py::test_a_layer_that_is_not_called_hands_on_what_it_would_have_been_given",
+        "tests/test_backpatch.py::test_an_edit_of_what_a_layer_hands_on_comes_through_a_layer_that_is_not_called",
     ),
     (
         HANDED,

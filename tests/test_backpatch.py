@@ -10,7 +10,7 @@ from diptych.backpatch import Cell, back_patch, cells, loop, noise_like, patched
 from diptych.errors import InputError
 from diptych.interventions import overwrite, patch_residuals
 from diptych.items import MODALITIES, Modality
-from diptych.models.handed import record_handed
+from diptych.models.handed import edit_handed, record_handed
 from diptych.models.hooks import hooks
 from diptych.models.streams import edit_streams
 from diptych.models.trace import trace
@@ -68,6 +68,18 @@ def test_a_layer_that_is_not_called_hands_on_what_it_would_have_been_given() -> 
         with edit_streams(vlm, {2: lambda live, seen=seen: overwrite(live, data, own[seen[-1]])} if seen else {}):
             assert torch.equal(logits, vlm.run(call)), cell
     assert len({float(logits.sum()) for logits in found.values()}) == 2
+
+
+def test_an_edit_of_what_a_layer_hands_on_comes_through_a_layer_that_is_not_called() -> None:
+    vlm = zoo.tiny("mllama")  # layer 1 is not called on a text
+    call = vlm.capture(batch(vlm, "text", 1).clean)
+    plain = vlm.run(call)
+
+    with edit_handed(vlm.layers, {0: lambda live: live + 1}):
+        found = vlm.run(call)
+
+    with edit_streams(vlm, {2: lambda live: live + 1}):
+        assert torch.equal(found, vlm.run(call)) and not torch.equal(found, plain)
 
 
 @every_model
