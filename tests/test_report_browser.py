@@ -1,8 +1,13 @@
 """The page in a real browser: drawn, readable, inert and silent."""
 
+from itertools import pairwise
+
 import pytest
 
 from pages import DRAW_ALL
+
+A4_BETWEEN_MARGINS = 718
+"""Pixels, with margins of a centimetre."""
 
 
 def test_every_figure_is_drawn_without_errors_or_requests(drawn):
@@ -84,6 +89,26 @@ def test_a_phone_needs_no_sideways_scrolling(drawn, name):
 
     assert page.evaluate("document.documentElement.scrollWidth") == 360
     assert page.eval_on_selector_all(".plot", "plots => Math.max(0, ...plots.map(plot => plot.scrollWidth))") <= 360
+
+
+def test_long_names_of_bars_do_not_lie_over_one_another_on_a_phone(drawn):
+    page = drawn("controls", width=360)
+
+    boxes = page.locator(".plot .xtick text").evaluate_all(
+        "ones => ones.map(one => one.getBoundingClientRect().toJSON())"
+    )
+
+    assert len(boxes) == 8
+    assert all(left["right"] <= right["left"] + 1 for left, right in pairwise(boxes))
+
+
+def test_a_wide_table_does_not_shrink_the_print(visit):
+    page = visit("controls", width=A4_BETWEEN_MARGINS)
+
+    page.emulate_media(media="print")
+
+    assert page.locator("th").count() >= 19
+    assert page.evaluate("document.documentElement.scrollWidth") == A4_BETWEEN_MARGINS
 
 
 def test_hostile_text_is_shown_and_does_nothing(drawn):

@@ -2,6 +2,7 @@
 
 import sys
 import webbrowser
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated
 
@@ -47,6 +48,21 @@ def main() -> None:
     except DiptychError as error:
         print(f"diptych: {error}", file=sys.stderr)
         sys.exit(2)
+
+
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        print(f"diptych {metadata.version('diptych')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _diptych(
+    version: Annotated[
+        bool, typer.Option("--version", help="Tell the version.", callback=_tell_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Options of the command itself; its help is that of `app`."""
 
 
 @app.command()
