@@ -261,7 +261,7 @@ def _back_patching(task: str) -> list[Result]:
 
 
 def controls() -> Result:
-    """Bars with long names, and a table with as many columns as that of back-patching."""
+    """Bars with long names, and a table of 22 columns, as the widest of the experiments has."""
     names = ["text: chosen on select", "image: chosen on select", "text: image's cell, on text", "image: wrong donor"]
     names += ["image: noise of matched norm (3 draws)", *(f"image: round {n}" for n in (1, 2, 3))]
     changes = [0.0, -15.2, -5.1, -25.3, -26.3, -15.2, -16.2, -22.2]
@@ -275,6 +275,7 @@ def controls() -> Result:
         "share of gap, low": -0.386,
         "share of gap, high": -0.11,
     }
+    columns |= {"random parts that gain as much or more": 12, "p": 0.13, "nodes of the circuit's part": 4102}
     rows = [{"panel": name.split(":")[0], "cell": name.split(": ")[1], **columns} for name in names]
     return result("back_patching", "counting", "Nothing helps.", rows, bars)
 
