@@ -273,6 +273,7 @@ def test_shipped_models_are_listed_with_their_accuracies(command: Command) -> No
     assert said.status == 0
     listed = said.out
     assert "organism/qwen2vl: accuracy" in listed and "counting" in listed
+    assert "held_out: data that training never showed" in " ".join(said.out.split())
 
 
 def test_help_is_given_without_importing_torch() -> None:

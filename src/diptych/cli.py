@@ -163,6 +163,10 @@ def models() -> None:
     for name, folder in organisms().items():
         print_card(name, folder)
     print(
+        "Shares that are right by first token; exact: the whole answer is written. held_out: data that training never showed "
+        "as a picture; shown: data that it may have shown, in new pictures. chance: the commonest answer."
+    )
+    print(
         "Any image-text-to-text model of Hugging Face can be named too; `diptych check ID` tells whether it is read rightly."
     )
 
