@@ -243,7 +243,13 @@ REPORT_MUTATIONS: tuple[Mutation, ...] = (
         "sizes.index(min(known))",
         LOOK + "test_the_sizes_are_those_of_both_curves_and_what_is_said_is_theirs",
     ),
-    # on paper and on a phone
+    # on paper, on a phone and in the dark
+    (
+        OVERLAY,
+        "error_y: { color: ink }",
+        "error_x: { color: ink }",
+        LOOKED + "test_whiskers_are_light_on_a_dark_ground",
+    ),
     (
         STYLE,
         "  th { white-space: normal; vertical-align: bottom; }\n",

@@ -145,6 +145,16 @@ def test_a_dark_page_has_light_text_on_a_dark_ground(visit):
     assert ink > 600
 
 
+def test_whiskers_are_light_on_a_dark_ground(visit):
+    page = visit(scheme="dark")
+    page.evaluate(DRAW_ALL)
+
+    strokes = page.locator(".bars .errorbar path").evaluate_all("ones => ones.map(one => getComputedStyle(one).stroke)")
+
+    assert len(strokes) >= 3
+    assert all(sum(map(int, stroke[4:-1].split(","))) > 600 for stroke in strokes)
+
+
 def test_plots_follow_when_the_scheme_changes(visit):
     from playwright.sync_api import expect  # there, or `visit` would have skipped the test
 

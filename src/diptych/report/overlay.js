@@ -33,7 +33,8 @@
     const shape = { line: { color: colour("muted") } };
     const note = { font: { color: ink, size: 12 }, bgcolor: colour("paper"), bordercolor: colour("rule"), borderpad: 3, arrowcolor: ink, arrowwidth: 1 };
     const axes = { xaxis: axis({ showgrid: false, zeroline: false, automargin: !isMap }), yaxis: axis({ showgrid: !isMap, zeroline: !isMap }) };
-    return { layout: { ...page, ...axes, font, hoverlabel: hover, shapedefaults: shape, annotationdefaults: note } };
+    const whiskers = { bar: [{ error_y: { color: ink } }] };
+    return { data: whiskers, layout: { ...page, ...axes, font, hoverlabel: hover, shapedefaults: shape, annotationdefaults: note } };
   }
 
   /* Only the tick labels of a map's axis that leave `gap` pixels between one another on `length` pixels. */
