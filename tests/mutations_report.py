@@ -13,6 +13,7 @@ ORDER = "src/diptych/report/order.py"
 PLOTS = "src/diptych/report/charts.py"
 VIEW = "src/diptych/report/view.js"
 STYLE = "src/diptych/report/style.css"
+OVERLAY = "src/diptych/report/overlay.js"
 DIPTYCH = "src/diptych/experiments/diptych_view.py"
 SIDE = "src/diptych/experiments/_side.py"
 
@@ -241,5 +242,24 @@ REPORT_MUTATIONS: tuple[Mutation, ...] = (
         "sizes.index(max(known))",
         "sizes.index(min(known))",
         LOOK + "test_the_sizes_are_those_of_both_curves_and_what_is_said_is_theirs",
+    ),
+    # on paper, on a phone and in the dark
+    (
+        OVERLAY,
+        "error_y: { color: ink }",
+        "error_x: { color: ink }",
+        LOOKED + "test_whiskers_are_light_on_a_dark_ground",
+    ),
+    (
+        STYLE,
+        "  th { white-space: normal; vertical-align: bottom; }\n",
+        "",
+        LOOKED + "test_a_wide_table_does_not_shrink_the_print",
+    ),
+    (
+        OVERLAY,
+        "joined(name, most))",
+        "name)",
+        LOOKED + "test_long_names_of_bars_do_not_lie_over_one_another_on_a_phone",
     ),
 )

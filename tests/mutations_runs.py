@@ -6,6 +6,7 @@ STUDY = "src/diptych/run/study.py"
 FILE = "src/diptych/run/study_file.py"
 OUTCOMES = "src/diptych/run/outcomes.py"
 ESTIMATE = "src/diptych/run/estimate.py"
+LISTED = "src/diptych/cli_runs.py"
 LISTING = "src/diptych/run/listing.py"
 TENSORS = "src/diptych/run/tensors.py"
 SEALED = "src/diptych/run/sealed.py"
@@ -55,4 +56,7 @@ RUNS_MUTATIONS: tuple[Mutation, ...] = (
     (OPTIONS, "command(**given, loading=loading)", "command(**given, loading={})", "tests/test_cli_options.py::test_options_reach_the_run"),
     (PROGRESS, "initial=done", "initial=0", "tests/test_progress.py::test_a_bar_tells_the_rate_and_the_time_left_of_what_was_not_stored"),
     (RUN, "        if len(missing) < len(listed):\n", "        if not listed:\n", "tests/test_progress.py::test_the_log_of_a_run_tells_each_unit_the_end_and_what_a_second_driver_found"),
+    (STUDY, '.startswith("missing")', '.startswith("absent")', "tests/test_study.py::test_what_is_no_study_is_refused_with_its_place"),
+    (FILE, "(told or str(error))", "str(error)", "tests/test_cli.py::test_bad_input_is_a_message_and_status_two"),
+    (LISTED, "if not folder.exists():", "if folder.is_file():", "tests/test_listing.py::test_a_folder_that_is_not_there_is_refused"),
 )  # fmt: skip

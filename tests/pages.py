@@ -34,11 +34,14 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def addresses(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Pages by name: the invented results of one task, all of them, those of which every text is hostile, a diptych view."""
+    """Pages by name: the invented results of one task, all of them, those of which every text is hostile, a diptych view,
+    and one with long names and a wide table.
+    """
     folder = tmp_path_factory.mktemp("report")
     counting = [result for result in report_example.results() if result.identity["task"] == "counting"]
     view = report_example.result("diptych_view", "counting", "What single prompts show.", [], report_example.diptych())
     made = {"example": counting, "full": [*report_example.results(), view], "hostile": [hostile()], "view": [view]}
+    made["controls"] = [report_example.controls()]
     return {name: build(results, folder / f"{name}.html").as_uri() for name, results in made.items()}
 
 

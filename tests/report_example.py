@@ -260,6 +260,26 @@ def _back_patching(task: str) -> list[Result]:
     return [result("back_patching", task, said, rows, gain_map(), notes=notes)]
 
 
+def controls() -> Result:
+    """Bars with long names, and a table of 22 columns, as the widest of the experiments has."""
+    names = ["text: chosen on select", "image: chosen on select", "text: image's cell, on text", "image: wrong donor"]
+    names += ["image: noise of matched norm (3 draws)", *(f"image: round {n}" for n in (1, 2, 3))]
+    changes = [0.0, -15.2, -5.1, -25.3, -26.3, -15.2, -16.2, -22.2]
+    bars = Bars("Controls", "Change in points.", "what is patched", "points", names, [Series("change", changes)])
+    columns = {"accuracy": 0.293, "patched": 0.141, "gain": -0.152, "low": -0.225, "high": -0.08, "McNemar p": 0.00073}
+    columns |= {"n": 99, "source": 1, "destination": 0, "window": 1, "gain on select": 0.031, "null 95%": 0.105}
+    columns |= {
+        "null p": 1.0,
+        "gap": 0.667,
+        "share of gap": -0.227,
+        "share of gap, low": -0.386,
+        "share of gap, high": -0.11,
+    }
+    columns |= {"random parts that gain as much or more": 12, "p": 0.13, "nodes of the circuit's part": 4102}
+    rows = [{"panel": name.split(":")[0], "cell": name.split(": ")[1], **columns} for name in names]
+    return result("back_patching", "counting", "Nothing helps.", rows, bars)
+
+
 def _knockout(task: str) -> list[Result]:
     falls = {"text: data to query": 2, "image: data to query": 6, "image: query to generation": 9}
     series = [Series(name, [-_bump(x - at, 0.9, 4) for x in range(LAYERS)]) for name, at in falls.items()]

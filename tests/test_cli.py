@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import diptych
 from commands import Command
 from diptych.cli import main
 from diptych.cli_values import shown
@@ -122,6 +123,7 @@ def test_the_figures_of_a_report_are_written_on_request(lab: Path, command: Comm
         (("report", "sizes.py"), "'sizes.py' cannot be read: Not a directory"),
         (("report", "runs"), "No finished results in 'runs'"),
         (("check", "./nowhere"), "config.json"),
+        (("study", "no.yaml"), "'no.yaml' is no study file: No such file or directory. Expected YAML"),
     ],
 )
 def test_bad_input_is_a_message_and_status_two(
@@ -254,6 +256,12 @@ def test_help_names_the_lists_of_what_can_be_run(command: Command) -> None:
     assert "diptych experiments" in said.out and "diptych tasks" in said.out
 
 
+def test_the_version_is_told(command: Command) -> None:
+    said = command("--version")
+
+    assert (said.status, said.out) == (0, f"diptych {diptych.__version__}\n")
+
+
 def test_a_report_is_not_written_over_a_folder(lab: Path, command: Command) -> None:
     said = command("report", "runs", "--out", ".")
     assert said.status == 2
@@ -265,6 +273,7 @@ def test_shipped_models_are_listed_with_their_accuracies(command: Command) -> No
     assert said.status == 0
     listed = said.out
     assert "organism/qwen2vl: accuracy" in listed and "counting" in listed
+    assert "held_out: data that training never showed" in " ".join(said.out.split())
 
 
 def test_help_is_given_without_importing_torch() -> None:

@@ -106,6 +106,14 @@ def test_a_list_tells_state_and_size_of_each_run(
     assert "4 runs, " in told
 
 
+@pytest.mark.parametrize("command", ["list", "prune"])
+def test_a_folder_that_is_not_there_is_refused(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, command, str(tmp_path / "rnus")) == 2
+    assert f"No folder '{tmp_path / 'rnus'}'. Expected a folder made by" in capsys.readouterr().err
+
+
 def test_a_table_has_every_row_with_what_it_is_of_and_no_stale_one(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -1,8 +1,13 @@
 """The page in a real browser: drawn, readable, inert and silent."""
 
+from itertools import pairwise
+
 import pytest
 
 from pages import DRAW_ALL
+
+A4_BETWEEN_MARGINS = 718
+"""Pixels, with margins of a centimetre."""
 
 
 def test_every_figure_is_drawn_without_errors_or_requests(drawn):
@@ -86,6 +91,26 @@ def test_a_phone_needs_no_sideways_scrolling(drawn, name):
     assert page.eval_on_selector_all(".plot", "plots => Math.max(0, ...plots.map(plot => plot.scrollWidth))") <= 360
 
 
+def test_long_names_of_bars_do_not_lie_over_one_another_on_a_phone(drawn):
+    page = drawn("controls", width=360)
+
+    boxes = page.locator(".plot .xtick text").evaluate_all(
+        "ones => ones.map(one => one.getBoundingClientRect().toJSON())"
+    )
+
+    assert len(boxes) == 8
+    assert all(left["right"] <= right["left"] + 1 for left, right in pairwise(boxes))
+
+
+def test_a_wide_table_does_not_shrink_the_print(visit):
+    page = visit("controls", width=A4_BETWEEN_MARGINS)
+
+    page.emulate_media(media="print")
+
+    assert page.locator("th").count() >= 22
+    assert page.evaluate("document.documentElement.scrollWidth") == A4_BETWEEN_MARGINS
+
+
 def test_hostile_text_is_shown_and_does_nothing(drawn):
     page = drawn("hostile")
 
@@ -118,6 +143,16 @@ def test_a_dark_page_has_light_text_on_a_dark_ground(visit):
     ground, ink = (sum(map(int, colour[4:-1].split(","))) for colour in colours)
     assert ground < 100
     assert ink > 600
+
+
+def test_whiskers_are_light_on_a_dark_ground(visit):
+    page = visit(scheme="dark")
+    page.evaluate(DRAW_ALL)
+
+    strokes = page.locator(".bars .errorbar path").evaluate_all("ones => ones.map(one => getComputedStyle(one).stroke)")
+
+    assert len(strokes) >= 3
+    assert all(sum(map(int, stroke[4:-1].split(","))) > 600 for stroke in strokes)
 
 
 def test_plots_follow_when_the_scheme_changes(visit):

@@ -58,7 +58,7 @@ def test_the_repair_is_the_cell_chosen_on_select_beside_what_it_must_gain():
 
     assert figures_of(result("back_patching", [control, chosen, sample])) == [
         KeyFigure("gain on test, chosen on select", "+2.9 points", "[−0.4, +5.2]"),
-        KeyFigure("needed for p ≤ .05 among all cells", "+2.0 points", ""),
+        KeyFigure("this cell needs for p ≤ .05 among all", "+2.0 points", ""),
     ]
     assert figures_of(result("back_patching", [control])) == []
 

@@ -121,7 +121,7 @@ def test_a_shard_that_does_not_exist_is_refused(shard: tuple[int, int], lab: Pat
         (SHORT + "model: x\n", "model: Unexpected keyword argument"),
         (SHORT.replace("models: tiny-model", "models: {name: a, dtpye: x}"), r"models.0.dtpye: Unexpected"),
         (SHORT.replace("models: tiny-model", "models: {name: a, dtype: float99}"), "No dtype named 'float99'"),
-        (SHORT.replace("models: tiny-model\n", ""), "models: Field required"),
+        (SHORT.replace("models: tiny-model\n", ""), r"models: Field required\. See"),
         (SHORT.replace("models: tiny-model", "models: []"), "models: .* should have at least 1 item"),
         (SHORT + "seeds: [a]\n", r"seeds.0: Input should be a valid integer.*\(got 'a'\)"),
         (SHORT + "batch_size: 0\n", "batch_size: Input should be greater than or equal to 1"),
@@ -141,7 +141,7 @@ def test_a_shard_that_does_not_exist_is_refused(shard: tuple[int, int], lab: Pat
         ("[" * 1100, "no study file"),
         ("- a\n", "holds list; expected keys with values"),
         ("1: a\n", "holds dict; expected keys with values"),
-        ("", "holds NoneType"),
+        ("", "holds nothing; expected keys with values"),
         ("# " + "x" * LARGEST, "has more than 1048576 bytes"),
     ],
 )  # fmt: skip

@@ -2,6 +2,7 @@
 
 import sys
 import webbrowser
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated
 
@@ -47,6 +48,21 @@ def main() -> None:
     except DiptychError as error:
         print(f"diptych: {error}", file=sys.stderr)
         sys.exit(2)
+
+
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        print(f"diptych {metadata.version('diptych')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _diptych(
+    version: Annotated[
+        bool, typer.Option("--version", help="Tell the version.", callback=_tell_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Options of the command itself; its help is that of `app`."""
 
 
 @app.command()
@@ -146,6 +162,10 @@ def models() -> None:
 
     for name, folder in organisms().items():
         print_card(name, folder)
+    print(
+        "Shares that are right by first token; exact: the whole answer is written. held_out: data that training never showed "
+        "as a picture; shown: data that it may have shown, in new pictures. chance: the commonest answer."
+    )
     print(
         "Any image-text-to-text model of Hugging Face can be named too; `diptych check ID` tells whether it is read rightly."
     )

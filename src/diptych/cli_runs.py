@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Column, Table
 
-from diptych.errors import StoreError
+from diptych.errors import InputError, StoreError
 
 if TYPE_CHECKING:
     from diptych.run.listing import Listed
@@ -31,7 +31,7 @@ def list_runs(folder: Folder = Path("runs")) -> None:
     from diptych.run import Store
     from diptych.run.listing import listed
 
-    found = listed(Store(folder))
+    found = listed(Store(_existing(folder)))
     table = Table(Column("run", overflow="fold"), "state", Column("size", justify="right"))
     for run in found:
         table.add_row(str(run.folder.path.relative_to(folder)), run.state, _bytes(run.size))
@@ -52,13 +52,19 @@ def prune(
     from diptych.run import Store
     from diptych.run.listing import listed
 
-    wanted = [run for run in listed(Store(folder)) if run.stale or (unfinished and _is_unfinished(run))]
+    wanted = [run for run in listed(Store(_existing(folder))) if run.stale or (unfinished and _is_unfinished(run))]
     for run in wanted:
         print(f"{run.folder.path} ({run.state}, {_bytes(run.size)})")
     if not wanted:
         print("Nothing to delete.")
     elif yes or typer.confirm(f"Delete {len(wanted)} runs, {_bytes(sum(run.size for run in wanted))}?"):
         _delete(folder, wanted)
+
+
+def _existing(folder: Path) -> Path:
+    if not folder.exists():
+        raise InputError(f"No folder '{folder}'. Expected a folder made by `diptych run` or `diptych demo`.")
+    return folder
 
 
 def _delete(root: Path, wanted: "list[Listed]") -> None:

@@ -170,7 +170,7 @@ class View:
         return Bars(
             title=f"What the heads attend to, {modality}",
             caption="Attention of the circuit's strongest heads, from their positions in the circuit to each segment of the "
-            "prompt, in the order segment, layer.head; bars are 95% intervals over clusters.",
+            "prompt, in the order segment, layer.head; lines on bars are 95% intervals over clusters.",
             x_title="head",
             y_title="share of attention",
             categories=[f"{one.segment} {one.layer}.{one.head}" for one in self.chosen],
@@ -189,7 +189,7 @@ class View:
         return Bars(
             title=f"What the heads write, {modality}",
             caption="Direct contribution of the circuit's strongest heads at the last position to answer minus "
-            "counter-answer, in logits; bars are 95% intervals over clusters.",
+            "counter-answer, in logits; lines on bars are 95% intervals over clusters.",
             x_title="head",
             y_title="logits",
             categories=[f"layer {row['layer']}, head {row['head']}" for row in rows],

@@ -172,7 +172,7 @@ def _bars(rows: Sequence[Row]) -> Bars:
     return Bars(
         title="Accuracy by panel and split",
         caption="Share of prompts whose answer has the highest logit among the task's answers, beside that of always "
-        "giving the commonest answer; bars are 95% intervals over clusters.",
+        "giving the commonest answer; lines on bars are 95% intervals over clusters.",
         x_title="split",
         y_title="accuracy",
         categories=splits,

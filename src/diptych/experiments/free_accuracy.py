@@ -162,7 +162,7 @@ def _notes(found: Mapping[str, _Answers]) -> list[str]:
 def _bars(rows: Sequence[Row], split: Split) -> Bars:
     return Bars(
         title="Accuracy of free answers",
-        caption=f"Mean score of the texts that the model writes, on {split}; bars are 95% intervals over clusters.",
+        caption=f"Mean score of the texts that the model writes, on {split}; lines on bars are 95% intervals over clusters.",
         x_title="panel",
         y_title="accuracy",
         categories=[str(row["panel"]) for row in rows],

@@ -203,8 +203,8 @@ def _curves(rows: Sequence[Row], cut: Cut, kind: LayerSets, window: int) -> Curv
     shown = {p: [r for r in rows if (r["panel"], r["cut"], r["layers"]) == (p, str(cut), kind)] for p in panels}
     return Curves(
         title=f"Attention cut from {cut}: {kind}",
-        caption=f"{CHANGE.capitalize()} on test when {CAPTIONS[kind].format(window=window)} cannot attend to it; bands are "
-        f"95% intervals over clusters.",
+        caption=f"{CHANGE.capitalize()} on test when, in {CAPTIONS[kind].format(window=window)}, {' and '.join(cut.rows)} "
+        f"cannot attend to {cut.columns}; bands are 95% intervals over clusters.",
         x_title="layer",
         y_title="relative change",
         x=[float(str(row["layer"])) for row in next(iter(shown.values()))],

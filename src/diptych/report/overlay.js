@@ -6,6 +6,7 @@
   const PRINTED_WIDTH = 660; // pixels of an A4 page between its margins
   const WIDEST_CELL = 46; // pixels
   const LETTER_WIDTH = 7; // pixels
+  const LINE_HEIGHT = 17; // pixels
   const plots = Array.from(document.querySelectorAll(".plot"));
   const figures = new Map(plots.map((plot) => [plot, JSON.parse(plot.nextElementSibling.textContent)]));
 
@@ -32,7 +33,8 @@
     const shape = { line: { color: colour("muted") } };
     const note = { font: { color: ink, size: 12 }, bgcolor: colour("paper"), bordercolor: colour("rule"), borderpad: 3, arrowcolor: ink, arrowwidth: 1 };
     const axes = { xaxis: axis({ showgrid: false, zeroline: false, automargin: !isMap }), yaxis: axis({ showgrid: !isMap, zeroline: !isMap }) };
-    return { layout: { ...page, ...axes, font, hoverlabel: hover, shapedefaults: shape, annotationdefaults: note } };
+    const whiskers = { bar: [{ error_y: { color: ink } }] };
+    return { data: whiskers, layout: { ...page, ...axes, font, hoverlabel: hover, shapedefaults: shape, annotationdefaults: note } };
   }
 
   /* Only the tick labels of a map's axis that leave `gap` pixels between one another on `length` pixels. */
@@ -65,17 +67,36 @@
     return value === null ? "n/a" : Number(value.toPrecision(3)).toString().replace("-", "−");
   }
 
-  /* Names of categories stand upright where they do not fit side by side; aslant, the last would be cut off. */
-  function upright(names, room) {
-    if (!names) return {};
-    const longest = Math.max(0, ...names.flatMap((name) => name.split("<br>")).map((line) => line.length));
-    return { tickangle: longest * LETTER_WIDTH > room / names.length ? -90 : 0 };
+  /* A name in at most so many lines: the shortest neighbours are joined. */
+  function joined(name, most) {
+    const lines = name.split("<br>");
+    while (lines.length > most) {
+      const lengths = lines.slice(1).map((line, index) => line.length + lines[index].length);
+      const at = lengths.indexOf(Math.min(...lengths));
+      lines.splice(at, 2, `${lines[at]} ${lines[at + 1]}`);
+    }
+    return lines.join("<br>");
   }
 
+  function longest(names) {
+    return LETTER_WIDTH * Math.max(0, ...names.flatMap((name) => name.split("<br>")).map((line) => line.length));
+  }
+
+  /* Names of categories stand upright where they do not fit side by side; aslant, the last would be cut off. */
+  function upright(names, room) {
+    const each = room / names.length;
+    if (longest(names) <= each) return { tickangle: 0 };
+    const most = Math.max(1, Math.floor(each / LINE_HEIGHT));
+    return { tickangle: -90, ticktext: names.map((name) => joined(name, most)) };
+  }
+
+  /* Names that grew longer than they were given make the chart higher, not its bars shorter. */
   function chartLayout(figure, room) {
     const margin = { l: 48, r: 12, t: 12, b: 48 };
-    const xaxis = { ...figure.layout.xaxis, ...upright(figure.layout.xaxis.ticktext, room - margin.l - margin.r) };
-    return { ...figure.layout, showlegend: false, width: room, margin, xaxis };
+    const names = figure.layout.xaxis.ticktext;
+    const turned = names ? upright(names, room - margin.l - margin.r) : {};
+    const height = figure.layout.height + (turned.ticktext ? longest(turned.ticktext) - longest(names) : 0);
+    return { ...figure.layout, showlegend: false, width: room, height, margin, xaxis: { ...figure.layout.xaxis, ...turned } };
   }
 
   function draw(plot, width) {

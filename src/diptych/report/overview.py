@@ -115,7 +115,7 @@ def _back_patching(result: Result) -> list[KeyFigure]:
         return []
     gain = _figure("gain on test, chosen on select", chosen, "gain", _change, POINTS)
     null = chosen.get("null 95%")
-    needed = [KeyFigure("needed for p ≤ .05 among all cells", _change(null) + POINTS, "")] if known(null) else []
+    needed = [KeyFigure("this cell needs for p ≤ .05 among all", _change(null) + POINTS, "")] if known(null) else []
     return [gain, *needed]
 
 

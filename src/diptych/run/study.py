@@ -88,7 +88,7 @@ class Study:
         try:
             return validate(given)
         except ValidationError as error:
-            wrong = "; ".join(f"{_place(one['loc'])}: {one['msg']} (got {one['input']!r})" for one in error.errors())
+            wrong = "; ".join(_wrong(one) for one in error.errors())
             raise InputError(f"The study cannot be used: {wrong}. See docs/guide/studies.md.") from error
 
     def __post_init__(self) -> None:
@@ -140,6 +140,12 @@ def loading(source: ModelSource) -> dict[str, Any]:
 @cache
 def _experiment(name: str) -> Experiment:
     return Experiment.find(name)
+
+
+def _wrong(one: Any) -> str:
+    """An error of pydantic: where it is, what was expected, and what is there; nothing is where a value is missing."""
+    got = "" if one["type"].startswith("missing") else f" (got {one['input']!r})"
+    return f"{_place(one['loc'])}: {one['msg']}{got}"
 
 
 def _place(location: tuple[int | str, ...]) -> str:

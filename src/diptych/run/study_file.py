@@ -73,12 +73,13 @@ def _read(path: Path) -> dict[Any, Any]:
         plain = yaml.load(path.read_text(encoding="utf-8"), _Plain)  # a SafeLoader
         json.dumps(plain, ensure_ascii=False).encode()  # halves of characters, which nothing can write
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:  # of decoding, and numbers without end
-        reason = " ".join(str(error).split())
+        told = error.strerror if isinstance(error, OSError) else None
+        reason = " ".join((told or str(error)).split())
         raise InputError(f"'{path}' is no study file: {reason}. Expected YAML as in docs/guide/studies.md.") from error
     if not isinstance(plain, dict) or not all(isinstance(key, str) for key in plain):
+        held = "nothing" if plain is None else type(plain).__name__
         raise InputError(
-            f"'{path}' holds {type(plain).__name__}; expected keys with values: models, tasks and experiments. "
-            f"See docs/guide/studies.md."
+            f"'{path}' holds {held}; expected keys with values: models, tasks and experiments. See docs/guide/studies.md."
         )
     return plain
 
