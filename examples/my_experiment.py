@@ -9,8 +9,8 @@ An experiment is a function named after its file that returns a `Finding`. Raise
 import torch
 
 from diptych import VLM, Finding, Item, Run, Unit, encode_item
+from diptych.figures import Bars, Series
 from diptych.items import Modality, Split
-from diptych.result import Bars, Series
 from diptych.statistics import bounded_mean
 
 VERSION = 1

@@ -16,7 +16,7 @@ from typing import Any
 
 from PIL import Image, ImageDraw
 
-from diptych.result import (
+from diptych.figures import (
     Bars,
     Curves,
     Diptych,
@@ -28,11 +28,10 @@ from diptych.result import (
     Panel,
     PictureMap,
     PictureMaps,
-    Result,
-    Row,
     Series,
     Side,
 )
+from diptych.result import Result, Row
 
 TASKS = {"counting": 0.19, "factual_recall": 0.27}
 """Task and its invented gap between the panels."""

@@ -9,10 +9,10 @@ import torch
 
 from diptych.errors import InputError
 from diptych.experiments.agreement import Measured, pearson, same_sign, sample, shared_top, spearman
+from diptych.figures import Bars
 from diptych.grid import Grid
 from diptych.layout import Layout
 from diptych.report.build import build
-from diptych.result import Bars
 from diptych.run import Run, Store
 from diptych.statistics import resampled_means
 from diptych.tasks.counting import counting

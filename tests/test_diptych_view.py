@@ -8,9 +8,10 @@ from diptych.errors import InputError
 from diptych.experiments._side import entering, look
 from diptych.experiments._text import from_tensor
 from diptych.experiments.diptych_view import shared_contrasts
+from diptych.figures import Diptych
 from diptych.items import Modality
 from diptych.models.encode import encode
-from diptych.result import Diptych, Result
+from diptych.result import Result
 from diptych.run import Run, Store
 from diptych.tasks.counting import counting
 from laws import TEXT, scores

@@ -14,8 +14,9 @@ from diptych.errors import InputError
 from diptych.experiments._asked import Asked, choose
 from diptych.experiments._gap_rows import rows_of
 from diptych.experiments._text import from_lines
+from diptych.figures import Bars
 from diptych.items import Item, Task
-from diptych.result import Bars, Result, Row
+from diptych.result import Result, Row
 from diptych.run import Run, Store
 from diptych.tasks import make_task
 from tiny import tiny

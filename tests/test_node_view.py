@@ -17,6 +17,7 @@ from diptych.experiments._picture import map_over, picture_map, picture_position
 from diptych.experiments._text import from_tensor
 from diptych.experiments._view import View
 from diptych.experiments.node_view import look, show
+from diptych.figures import PictureMaps
 from diptych.grid import Circuit, Grid, Scores
 from diptych.items import Item
 from diptych.layout import SEGMENTS
@@ -25,7 +26,7 @@ from diptych.models.encode import encode, encode_item
 from diptych.models.load import load
 from diptych.models.parts import drawn_grid
 from diptych.models.vlm import VLM
-from diptych.result import PictureMaps, Result
+from diptych.result import Result
 from diptych.run import Run, Store
 from diptych.run.experiment import Experiment
 from diptych.statistics import cluster_bootstrap

@@ -16,9 +16,10 @@ from diptych.experiments._similarity import BEYOND, CLOSEST, Compared, of, summa
 from diptych.experiments._text import from_tensor
 from diptych.experiments.logit_lens import Pair, read, show
 from diptych.experiments.similarity import compare, sums
+from diptych.figures import PictureMaps
 from diptych.items import MODALITIES, Item, Task
 from diptych.models.encode import collate, encode_item
-from diptych.result import PictureMaps, Result
+from diptych.result import Result
 from diptych.run import Run, Store
 from diptych.similarity import closest, closest_across
 from diptych.tasks.counting import counting

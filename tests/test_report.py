@@ -12,12 +12,7 @@ import pytest
 
 import report_example
 from diptych.errors import InputError
-from diptych.registry import names
-from diptych.report.build import QUESTION, build, render
-from diptych.report.order import EXPERIMENTS
-from diptych.report.plates import figure_rows
-from diptych.report.sections import arrange
-from diptych.result import (
+from diptych.figures import (
     Bars,
     Curves,
     Diptych,
@@ -28,10 +23,15 @@ from diptych.result import (
     Panel,
     PictureMap,
     PictureMaps,
-    Result,
     Series,
     Side,
 )
+from diptych.registry import names
+from diptych.report.build import QUESTION, build, render
+from diptych.report.order import EXPERIMENTS
+from diptych.report.plates import figure_rows
+from diptych.report.sections import arrange
+from diptych.result import Result
 
 REPORT = Path(str(files("diptych.report")))
 RIGHT_TO_LEFT = "\u202e'שלום' \"x\""

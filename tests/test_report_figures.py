@@ -6,13 +6,13 @@ import pytest
 
 import report_example
 from diptych.errors import InputError
+from diptych.figures import Bars, Curves, Dumbbells, Heatmap, PictureMap, PictureMaps, Series
 from diptych.report.figures import side_by_side, to_plotly
 from diptych.report.key import key
 from diptych.report.palette import FAMILY_COLOURS
 from diptych.report.picture_maps import draw, veil
 from diptych.report.sentences import describe
 from diptych.report.tables import column, csv_of_figure, csv_of_rows, table_of_figure, table_of_rows, text
-from diptych.result import Bars, Curves, Dumbbells, Heatmap, PictureMap, PictureMaps, Series
 
 TITLES = ("title", "caption", "x", "y")
 

@@ -10,10 +10,11 @@ import pytest
 
 import report_example
 from diptych.errors import InputError
+from diptych.figures import Bars, Dumbbells, Figure, Heatmap, Series
 from diptych.report.latex import latex
 from diptych.report.palette import DIVERGING, FAMILY_COLOURS, SEQUENTIAL
 from diptych.report.paper import draw, save_figure
-from diptych.result import Bars, Dumbbells, Figure, Heatmap, Result, Series
+from diptych.result import Result
 from test_report import HOSTILE, hostile
 
 KINDS = {

@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 
 from diptych.errors import InputError, StoreError
-from diptych.figures import KINDS
-from diptych.result import (
-    FORMAT,
+from diptych.figures import (
+    KINDS,
     Bars,
     Curves,
     Diptych,
@@ -24,11 +23,10 @@ from diptych.result import (
     Panel,
     PictureMap,
     PictureMaps,
-    Result,
     Series,
     Side,
-    numbers,
 )
+from diptych.result import FORMAT, Result, numbers
 
 PNG = "data:image/png;base64,iVBORw0KGgo="
 

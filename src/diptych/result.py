@@ -9,22 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from diptych.errors import InputError, StoreError
 from diptych.figures import (
-    PNG,
-    Bars,
-    Curves,
-    Diptych,
-    Dumbbells,
-    Example,
     Figure,
-    Heatmap,
-    Nodes,
     Number,
-    Pair,
-    Panel,
-    PictureMap,
-    PictureMaps,
-    Series,
-    Side,
     figure_of,
     kind_of,
 )
@@ -32,29 +18,6 @@ from diptych.figures import (
 if TYPE_CHECKING:
     import pandas
     import plotly.graph_objects
-
-__all__ = [
-    "FORMAT",
-    "PNG",
-    "Bars",
-    "Curves",
-    "Diptych",
-    "Dumbbells",
-    "Example",
-    "Figure",
-    "Heatmap",
-    "Nodes",
-    "Number",
-    "Pair",
-    "Panel",
-    "PictureMap",
-    "PictureMaps",
-    "Result",
-    "Row",
-    "Series",
-    "Side",
-    "numbers",
-]
 
 FORMAT = 1
 """Version of the JSON layout of a result; hand-bumped."""

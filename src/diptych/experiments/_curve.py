@@ -7,8 +7,9 @@ import numpy as np
 from diptych.experiments._measured import Measured
 from diptych.experiments._text import fixed, interval
 from diptych.faithfulness import MIB_SIZES, cmd, cpr
+from diptych.figures import Curves, Series
 from diptych.items import Modality
-from diptych.result import Curves, Row, Series, numbers
+from diptych.result import Row, numbers
 from diptych.statistics import Estimate
 
 EMPTY = {

@@ -8,8 +8,9 @@ import numpy as np
 
 from diptych.experiments._layers import Array, columns
 from diptych.experiments._text import fixed
+from diptych.figures import Bars, Series
 from diptych.items import MODALITIES, Item, Modality
-from diptych.result import Bars, Row, Series, numbers
+from diptych.result import Row, numbers
 from diptych.statistics import bounded_mean
 from diptych.turns import FEWEST
 

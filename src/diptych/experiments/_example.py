@@ -8,12 +8,12 @@ from torch import Tensor
 
 from diptych.experiments._picture import data_uri
 from diptych.experiments._text import from_tensor, to_tensor
+from diptych.figures import Example, Panel
 from diptych.items import MODALITIES, Item, Modality
 from diptych.layout import Layout
 from diptych.models.encode import AnswerTokens, encode_item, tokenizer_of
 from diptych.models.vlm import VLM
 from diptych.raster import side_by_side
-from diptych.result import Example, Panel
 from diptych.run import Run, Unit
 
 

@@ -18,11 +18,12 @@ from diptych.experiments._parameters import Options
 from diptych.experiments._survey import FoldScores, Survey
 from diptych.experiments._sweep import Array
 from diptych.experiments.discover import by_fold, pooled, score
+from diptych.figures import Bars, Series
 from diptych.grid import KINDS
 from diptych.items import Contrast
 from diptych.models.vlm import VLM
 from diptych.paper_compat import PaperCompat
-from diptych.result import Bars, Row, Series, numbers
+from diptych.result import Row, numbers
 from diptych.run import Run
 from diptych.statistics import student
 

@@ -8,10 +8,10 @@ from diptych.errors import InputError
 from diptych.experiments._measured import helpful_first
 from diptych.experiments._parameters import Options
 from diptych.experiments._survey import FoldScores
+from diptych.figures import Heatmap
 from diptych.grid import Circuit, Scores
 from diptych.items import Modality
 from diptych.layout import SEGMENTS, Layout
-from diptych.result import Heatmap
 from diptych.run import Run
 
 SEEN = SEGMENTS[1:]

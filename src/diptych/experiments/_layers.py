@@ -11,7 +11,7 @@ from torch import Tensor
 
 from diptych.experiments._survey import Selection, clusters
 from diptych.experiments._text import fixed
-from diptych.result import Series
+from diptych.figures import Series
 from diptych.run import Run
 from diptych.statistics import Estimate, bounded_mean, cluster_bootstrap
 from diptych.turns import Panel, Turn, lag, undefined

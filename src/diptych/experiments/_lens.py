@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diptych.experiments._text import fixed
+from diptych.figures import Curves, Series
 from diptych.items import MODALITIES
-from diptych.result import Curves, Row, Series, numbers
+from diptych.result import Row, numbers
 from diptych.statistics import cluster_bootstrap
 
 READINGS = {"answer at the last position": (1, 0), "answer at the data": (0, 0), "words at the data": (0, 2)}

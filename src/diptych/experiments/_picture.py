@@ -5,10 +5,10 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from diptych.figures import PNG, Number, PictureMap
 from diptych.models.encode import Prompt
 from diptych.models.parts import drawn_grid
 from diptych.models.vlm import VLM
-from diptych.result import PNG, Number, PictureMap
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from diptych.errors import InputError
 from diptych.experiments._text import fixed, interval
+from diptych.figures import Number
 from diptych.items import Item
-from diptych.result import Number, Row
+from diptych.result import Row
 from diptych.similarity import cka_reordered
 from diptych.statistics import INTERVAL, MaximumNull, cluster_bootstrap, max_statistic_null, resampled_means
 

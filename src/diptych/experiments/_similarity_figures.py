@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from diptych.experiments._similarity import BEYOND, CKA, KINDS, Compared, of
-from diptych.result import Curves, Heatmap, Row, Series, numbers
+from diptych.figures import Curves, Heatmap, Series
+from diptych.result import Row, numbers
 
 
 def curves(rows: Sequence[Row]) -> list[Curves]:

@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 
 from diptych.experiments._interchange import Interchange
 from diptych.experiments._text import fixed, interval
+from diptych.figures import Bars, Figure, Heatmap, Series
 from diptych.grid import KINDS
-from diptych.result import Bars, Figure, Heatmap, Row, Series, numbers
+from diptych.result import Row, numbers
 from diptych.swap import OWN
 
 BOTH = "both"

@@ -11,10 +11,11 @@ from torch import Tensor
 
 from diptych.experiments._heads import Chosen, in_circuit
 from diptych.experiments._text import fixed, from_tensor, interval
+from diptych.figures import Bars, Series
 from diptych.grid import Circuit
 from diptych.items import Modality
 from diptych.layout import SEGMENTS
-from diptych.result import Bars, Row, Series, numbers
+from diptych.result import Row, numbers
 from diptych.statistics import cluster_bootstrap
 
 Array = NDArray[np.float64]

@@ -17,10 +17,11 @@ from diptych.experiments._halving import Along, Halving
 from diptych.experiments._parameters import Seed
 from diptych.experiments._survey import answers_of
 from diptych.experiments._text import fixed, from_tensor, interval, model_facts, to_lines, to_tensor
+from diptych.figures import Bars, Series
 from diptych.items import MODALITIES, SPLITS, Item, Modality, Split, Task
 from diptych.models.encode import AnswerTokens, Prompt, answer_tokens, collate, encode_item
 from diptych.models.vlm import VLM
-from diptych.result import Bars, Row, Series, numbers
+from diptych.result import Row, numbers
 from diptych.run import Finding, Run, Unit
 from diptych.statistics import INTERVAL, Estimate, bounded_mean, mcnemar
 

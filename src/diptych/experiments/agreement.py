@@ -17,11 +17,12 @@ from diptych.experiments._parameters import Count, MetricName, Names, Options, P
 from diptych.experiments._survey import FoldScores, Survey, clusters
 from diptych.experiments._text import fixed, from_tensor, interval, to_tensor
 from diptych.experiments.discover import attribute
+from diptych.figures import Bars, Series
 from diptych.grid import KINDS, Circuit, Scores
 from diptych.items import Contrast, Modality
 from diptych.models.encode import AnswerTokens, encode
 from diptych.models.vlm import VLM
-from diptych.result import Bars, Row, Series, numbers
+from diptych.result import Row, numbers
 from diptych.run import Finding, Run
 from diptych.statistics import INTERVAL, expanded, resampled_means
 

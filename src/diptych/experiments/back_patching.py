@@ -9,8 +9,9 @@ from diptych.experiments._parameters import Count, Seed, Windows
 from diptych.experiments._survey import Survey
 from diptych.experiments._sweep import HELD_OUT, IN_SAMPLE, Sweep, grids_of, run_sweep
 from diptych.experiments._text import fixed, interval, known
+from diptych.figures import Bars, Figure, Heatmap, Series
 from diptych.items import Modality
-from diptych.result import Bars, Figure, Heatmap, Row, Series, numbers
+from diptych.result import Row, numbers
 from diptych.run import Finding, Run
 from diptych.statistics import INTERVAL
 

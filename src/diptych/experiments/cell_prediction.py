@@ -16,11 +16,12 @@ from diptych.experiments._parameters import Count, Seed, Windows
 from diptych.experiments._survey import Survey
 from diptych.experiments._sweep import Array, Outcomes, Sweep, stored_sweep
 from diptych.experiments._text import fixed, interval, known
+from diptych.figures import Bars, Heatmap, Series
 from diptych.first_order import first_order
 from diptych.items import Item
 from diptych.models.encode import AnswerTokens, collate, encode_item
 from diptych.models.vlm import VLM
-from diptych.result import Bars, Heatmap, Row, Series, numbers
+from diptych.result import Row, numbers
 from diptych.run import Finding, Run
 from diptych.statistics import INTERVAL, bounded_mean
 

@@ -23,11 +23,12 @@ from diptych.experiments._layers import (
 )
 from diptych.experiments._parameters import Panels, Seed
 from diptych.experiments._survey import Survey
+from diptych.figures import Curves
 from diptych.items import MODALITIES, Contrast, Modality
 from diptych.metrics import correct
 from diptych.models.encode import AnswerTokens, collate, encode_item
 from diptych.models.vlm import VLM
-from diptych.result import Curves, Row
+from diptych.result import Row
 from diptych.run import Finding, Run
 from diptych.statistics import INTERVAL, Estimate
 from diptych.turns import Panel, bounded_depth, crossing, onset, with_bounds

@@ -10,9 +10,10 @@ from diptych.experiments._parameters import Count, MetricName, Options, Position
 from diptych.experiments._side import entering, look
 from diptych.experiments._survey import FoldScores, Survey
 from diptych.experiments._text import fixed, from_tensor
+from diptych.figures import Diptych, Nodes, Pair, Panel, Side
 from diptych.grid import Scores
 from diptych.items import MODALITIES, Contrast, Modality
-from diptych.result import Diptych, Nodes, Pair, Panel, Result, Row, Side
+from diptych.result import Result, Row
 from diptych.run import Finding, Run, Unit
 
 VERSION = 2

@@ -17,13 +17,14 @@ from diptych.errors import InputError
 from diptych.experiments._halving import Halving
 from diptych.experiments._parameters import Folds, MetricName, Options, Positions, Reduction, Seed
 from diptych.experiments._survey import FoldScores, Survey
+from diptych.figures import Heatmap
 from diptych.grid import Scores
 from diptych.items import Contrast, Modality
 from diptych.layout import SEGMENTS, Layout
 from diptych.models.encode import AnswerTokens, encode
 from diptych.models.vlm import VLM
 from diptych.registry import find
-from diptych.result import Heatmap, Row
+from diptych.result import Row
 from diptych.run import Finding, Run
 
 VERSION = 3

@@ -6,9 +6,10 @@ from diptych.experiments._asked import Asked, ask, facts
 from diptych.experiments._gap_rows import rows_of
 from diptych.experiments._parameters import Count, EntityMatcher, Seed
 from diptych.experiments._text import fixed, from_tensor, interval, to_lines
+from diptych.figures import Bars, Dumbbells, Series
 from diptych.items import MODALITIES, Split
 from diptych.matching import accepted_answers
-from diptych.result import Bars, Dumbbells, Row, Series, numbers
+from diptych.result import Row, numbers
 from diptych.run import Finding, Run
 from diptych.statistics import Estimate, share
 

@@ -12,9 +12,10 @@ from diptych.errors import InputError
 from diptych.experiments._parameters import Count, MatcherName, Seed
 from diptych.experiments._text import fixed, from_lines, interval, to_lines
 from diptych.experiments.free_answers import SHOWN, Place
+from diptych.figures import Bars, Series
 from diptych.items import MODALITIES, Item, Modality, Split
 from diptych.matching import accepted_answers, echoed, matcher
-from diptych.result import Bars, Result, Row, Series, numbers
+from diptych.result import Result, Row, numbers
 from diptych.run import Finding, Run
 from diptych.statistics import INTERVAL, bounded_mean
 

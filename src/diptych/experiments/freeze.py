@@ -25,11 +25,12 @@ from diptych.experiments._layers import (
 )
 from diptych.experiments._parameters import Count, Seed
 from diptych.experiments._survey import Survey
+from diptych.figures import Bars, Curves, Series
 from diptych.items import MODALITIES, Item
 from diptych.metrics import correct
 from diptych.models.encode import AnswerTokens, collate, encode_item
 from diptych.models.vlm import VLM
-from diptych.result import Bars, Curves, Row, Series
+from diptych.result import Row
 from diptych.run import Finding, Run
 from diptych.statistics import INTERVAL, Estimate, cluster_bootstrap
 from diptych.turns import enough, undefined

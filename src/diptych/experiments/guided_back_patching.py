@@ -16,8 +16,9 @@ from diptych.experiments._parameters import Count, Options, Positions, Seed, Sha
 from diptych.experiments._survey import FoldScores, Survey, clusters
 from diptych.experiments._sweep import Array, gain_row, stored_sweep
 from diptych.experiments._text import fixed
+from diptych.figures import Bars, Number, Series
 from diptych.items import Modality
-from diptych.result import Bars, Number, Row, Series
+from diptych.result import Row
 from diptych.run import Finding, Run
 
 VERSION = 4

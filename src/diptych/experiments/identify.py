@@ -24,13 +24,14 @@ from diptych.experiments._layers import (
 )
 from diptych.experiments._parameters import Panels, Seed
 from diptych.experiments._survey import Selection, Survey
+from diptych.figures import Curves
 from diptych.items import MODALITIES, Item, Modality
 from diptych.lens import logit_lens
 from diptych.models.encode import AnswerTokens, collate, encode_item
 from diptych.models.streams import record_streams
 from diptych.models.vlm import VLM
 from diptych.probe import allowed_classes, fit
-from diptych.result import Curves, Row
+from diptych.result import Row
 from diptych.run import Finding, Run
 from diptych.statistics import INTERVAL, Estimate, MaximumNull, max_statistic_null
 from diptych.turns import Panel, depth, half_risen, undefined

@@ -24,12 +24,13 @@ from diptych.experiments._layers import (
 )
 from diptych.experiments._parameters import Count, CutNames, Kinds, Panels, Seed
 from diptych.experiments._survey import Survey
+from diptych.figures import Curves
 from diptych.items import MODALITIES, Contrast, Modality
 from diptych.metrics import correct, logit_diff, probability
 from diptych.models.encode import AnswerTokens, collate, encode_item
 from diptych.models.trace import trace
 from diptych.models.vlm import VLM
-from diptych.result import Curves, Row
+from diptych.result import Row
 from diptych.run import Finding, Run
 from diptych.statistics import INTERVAL, Estimate, bounded_mean, cluster_bootstrap, ratio_of_means
 from diptych.turns import Panel, Turn, depth, fallen

@@ -15,11 +15,11 @@ from diptych.experiments._parameters import Count, Seed
 from diptych.experiments._picture import map_over, picture_map
 from diptych.experiments._survey import Survey
 from diptych.experiments._text import from_tensor, to_tensor
+from diptych.figures import PictureMaps
 from diptych.items import MODALITIES, Item
 from diptych.lens import logit_lens as lens
 from diptych.models.encode import AnswerTokens, encode_item, tokenizer_of
 from diptych.models.vlm import VLM
-from diptych.result import PictureMaps
 from diptych.run import Finding, Run, Unit
 from diptych.statistics import INTERVAL
 

@@ -17,6 +17,7 @@ from diptych.experiments._picture import map_over, picture_map, picture_position
 from diptych.experiments._survey import Survey, clusters
 from diptych.experiments._text import from_tensor, to_tensor
 from diptych.experiments._view import View
+from diptych.figures import PictureMaps
 from diptych.grid import Circuit
 from diptych.items import Contrast, Modality
 from diptych.layout import SEGMENTS, Layout
@@ -24,7 +25,6 @@ from diptych.models.attention import attention_weights, require_weights
 from diptych.models.calls import DecoderCall
 from diptych.models.encode import AnswerTokens, encode, encode_item
 from diptych.models.vlm import VLM
-from diptych.result import PictureMaps
 from diptych.run import Finding, Run, Unit
 from diptych.statistics import INTERVAL
 

@@ -13,9 +13,10 @@ from diptych.experiments._panels import Panel, conditions, panels
 from diptych.experiments._parameters import Count, MetricName, Options, Positions, Seed, Share
 from diptych.experiments._survey import Survey
 from diptych.experiments._text import fixed, interval, known
+from diptych.figures import Bars, Curves, Series
 from diptych.grid import KINDS
 from diptych.paper_compat import PaperCompat
-from diptych.result import Bars, Curves, Row, Series, numbers
+from diptych.result import Row, numbers
 from diptych.run import Finding, Run
 
 VERSION = 6

@@ -21,13 +21,14 @@ from diptych.experiments._layers import (
 )
 from diptych.experiments._parameters import Panels, Seed
 from diptych.experiments._survey import Survey
+from diptych.figures import Curves
 from diptych.items import MODALITIES, Contrast, Modality
 from diptych.layout import Layout
 from diptych.models.calls import DecoderCall
 from diptych.models.encode import collate, encode_item
 from diptych.models.streams import record_streams
 from diptych.models.vlm import VLM
-from diptych.result import Curves, Row
+from diptych.result import Row
 from diptych.run import Finding, Run
 from diptych.statistics import INTERVAL, Estimate
 from diptych.turns import Panel, depth, half_risen

@@ -3,11 +3,12 @@
 import base64
 from importlib.util import find_spec
 
+from diptych.figures import PNG, Figure
 from diptych.report.build import environment
 from diptych.report.paper import draw
 from diptych.report.sentences import describe
 from diptych.report.tables import table_of_rows
-from diptych.result import PNG, Figure, Result
+from diptych.result import Result
 
 DOTS = 110
 """Per inch, of the pictures."""

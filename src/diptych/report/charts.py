@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from diptych.errors import InputError
+from diptych.figures import Bars, Curves, Dumbbells, Number, Series
 from diptych.report.labels import safe, short, wrapped_ticks
 from diptych.report.palette import DASHES, HATCHES, colours, faint
 from diptych.report.tables import interval, known, text
-from diptych.result import Bars, Curves, Dumbbells, Number, Series
 
 Plot = dict[str, Any]
 

@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from diptych.errors import InputError
+from diptych.figures import Bars, Curves, Dumbbells, Figure, Heatmap
 from diptych.report.charts import bars, curves, dumbbells
 from diptych.report.heatmaps import heatmaps
-from diptych.result import Bars, Curves, Dumbbells, Figure, Heatmap
 
 Plot = dict[str, Any]
 

@@ -4,10 +4,10 @@ import html
 from collections.abc import Sequence
 from typing import Any
 
+from diptych.figures import Heatmap
 from diptych.report.labels import safe, short, ticks
 from diptych.report.palette import segment_colour
 from diptych.report.tables import known
-from diptych.result import Heatmap
 
 Plot = dict[str, Any]
 

@@ -3,9 +3,9 @@
 from typing import TYPE_CHECKING
 
 from diptych.errors import InputError
+from diptych.figures import Figure
 from diptych.report.figures import Plot, to_plotly
 from diptych.report.palette import DIVERGING, SEQUENTIAL
-from diptych.result import Figure
 
 if TYPE_CHECKING:
     import plotly.graph_objects

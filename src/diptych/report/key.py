@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
+from diptych.figures import Bars, Curves, Dumbbells, Figure, Heatmap
 from diptych.report.charts import key_of_levels, key_of_lines
 from diptych.report.palette import DASHES, colours, segment_colour
-from diptych.result import Bars, Curves, Dumbbells, Figure, Heatmap
 
 GREY = "currentColor"
 MARKS = {Curves: "line", Bars: "bar", Dumbbells: "point"}

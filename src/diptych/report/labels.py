@@ -6,8 +6,8 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
+from diptych.figures import Number
 from diptych.report.tables import known
-from diptych.result import Number
 
 LONGEST_TICK = 14
 

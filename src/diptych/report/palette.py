@@ -3,7 +3,7 @@
 import itertools
 import re
 
-from diptych.result import Bars, Curves
+from diptych.figures import Bars, Curves
 
 SEGMENT_COLOURS = {"prefix": "#999999", "data": "#E69F00", "query": "#CC79A7", "generation": "#009E73"}
 FAMILY_COLOURS = {"text": "#0072B2", "image": "#D55E00", "random": "#8A8A8A"}

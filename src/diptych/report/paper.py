@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from diptych.errors import InputError
+from diptych.figures import Bars, Curves, Diptych, Dumbbells, Example, Figure, Heatmap, PictureMaps
 from diptych.files import write_whole
 from diptych.report.paper_charts import draw_bars, draw_curves, draw_dumbbells, draw_heatmap
 from diptych.report.paper_pictures import draw_diptych, draw_example, draw_picture_maps
 from diptych.report.sections import file_stem
-from diptych.result import Bars, Curves, Diptych, Dumbbells, Example, Figure, Heatmap, PictureMaps, Result
+from diptych.result import Result
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Sheet

@@ -4,11 +4,11 @@ import html
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from diptych.figures import Bars, Curves, Dumbbells, Heatmap, Number, Series
 from diptych.report.charts import key_of_levels, key_of_lines
 from diptych.report.labels import ticks
 from diptych.report.palette import DASHES, DIVERGING, HATCHES, SEQUENTIAL, colours, segment_colour
 from diptych.report.tables import known
-from diptych.result import Bars, Curves, Dumbbells, Heatmap, Number, Series
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,11 +5,11 @@ import io
 import textwrap
 from typing import TYPE_CHECKING, Any
 
+from diptych.figures import PNG, Diptych, Example, Nodes, Pair, Panel, PictureMap, PictureMaps
 from diptych.report.paper_charts import colour_scale, filled, plain, tick
 from diptych.report.picture_maps import veil
 from diptych.report.sentences import is_right
 from diptych.report.tables import text
-from diptych.result import PNG, Diptych, Example, Nodes, Pair, Panel, PictureMap, PictureMaps
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

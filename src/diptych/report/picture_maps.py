@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
+from diptych.figures import Number, PictureMap, PictureMaps
 from diptych.report.tables import known, text
-from diptych.result import Number, PictureMap, PictureMaps
 
 
 @dataclass(frozen=True)

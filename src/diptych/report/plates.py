@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from itertools import count, groupby
 from typing import Any
 
+from diptych.figures import Diptych, Example, Figure, Heatmap, Panel, PictureMaps
 from diptych.report.figures import DRAW, side_by_side
 from diptych.report.key import Entry, key
 from diptych.report.palette import segment_colour
 from diptych.report.picture_maps import Sheet, draw, veil
 from diptych.report.sentences import describe, is_right
 from diptych.report.tables import Table, csv_of_figure, table_of_figure, text
-from diptych.result import Diptych, Example, Figure, Heatmap, Panel, PictureMaps
 
 FORMS: Mapping[type, str] = {Example: "example", PictureMaps: "maps", Diptych: "view"}
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
+from diptych.figures import Example, Figure
 from diptych.report.order import in_order
 from diptych.report.overview import Question, overview
 from diptych.report.plates import Plate, figure_rows, plates
 from diptych.report.tables import Table, csv_of_rows, known, table_of_rows, text
-from diptych.result import Example, Figure, Result
+from diptych.result import Result
 
 NARROW = 5
 """Columns of a table that takes half a page."""

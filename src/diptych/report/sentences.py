@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from diptych.figures import Bars, Curves, Diptych, Dumbbells, Example, Figure, Heatmap, Panel, PictureMaps, Series
 from diptych.report.tables import known, text
-from diptych.result import Bars, Curves, Diptych, Dumbbells, Example, Figure, Heatmap, Panel, PictureMaps, Series
 
 
 def describe(figure: Figure) -> str:

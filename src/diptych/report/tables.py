@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
-from diptych.result import Bars, Curves, Diptych, Dumbbells, Figure, Heatmap, Number, PictureMaps, Row, Series
+from diptych.figures import Bars, Curves, Diptych, Dumbbells, Figure, Heatmap, Number, PictureMaps, Series
+from diptych.result import Row
 
 Raw = tuple[Sequence[str], Sequence[Sequence[Any]]]
 """Names of columns, and rows of values."""

@@ -8,8 +8,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from diptych.errors import Damaged, DiptychError, InputError
+from diptych.figures import Figure
 from diptych.items import Task
-from diptych.result import Figure, Result, Row
+from diptych.result import Result, Row
 from diptych.run.experiment import Experiment
 from diptych.run.folder import Folder
 from diptych.run.identity import Identity
