@@ -75,7 +75,7 @@ def test_a_report_is_made_from_the_folder_alone(lab: Path, command: Command) -> 
 
 def test_the_figures_of_a_report_are_written_on_request(lab: Path, command: Command) -> None:
     bars = "Bars('t', 'c', 'x', 'y', ['a'], [Series('s', [1.0])])"
-    head = "from diptych.result import Bars, Series\nfrom diptych.run import Finding\nVERSION = 1\n"
+    head = "from diptych.figures import Bars, Series\nfrom diptych.run import Finding\nVERSION = 1\n"
     (lab / "drawn.py").write_text(f"{head}def drawn(run):\n    return Finding('s', [], {{}}, [{bars}])\n")
     command("run", "drawn.py", *RUN[2:])
 
