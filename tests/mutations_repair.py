@@ -93,8 +93,9 @@ REPAIR_MUTATIONS: tuple[Mutation, ...] = (
     ),
     (
         INTERVENTIONS,
-        "with edit_handed(vlm.layers, {layer: write(value) for",
-        "with vlm.edit_outputs({layer: write(value) for",
+        "    with edit_handed(vlm.layers, {layer: write(value) for layer, value in values.items()}):\n",
+        "    from diptych.models.hooks import hooks\n\n"
+        "    with hooks(*(vlm.layers[n].register_forward_hook(lambda m, a, o, v=v: write(v)(o)) for n, v in values.items())):\n",
         "tests/test_backpatch.py::test_features_that_are_added_between_layers_are_those_of_the_source",
     ),
     # back-patching

@@ -12,6 +12,7 @@ from diptych.items import MODALITIES, Modality
 from diptych.models.calls import Path
 from diptych.models.check import prove, require_proof
 from diptych.models.encode import collate, encode_item
+from diptych.models.handed import edit_handed, record_handed, started
 from diptych.models.vlm import VLM
 from prompts import batch, item
 from zoo import QUIET, READ, fresh, tiny
@@ -33,11 +34,11 @@ def test_a_random_model_is_spliced_and_resumed_to_the_bit(name: str, modality: M
     assert torch.equal(vlm.run(call), plain)
     if name in WITHOUT_RESIDUALS:
         return
-    with vlm.record_residuals() as residuals:
+    with record_handed(vlm) as residuals:
         vlm.run(call)
     assert len(residuals) == len(vlm.layers)
     for start in range(1, len(vlm.layers)):
-        with vlm.resume(start, residuals[start - 1]):
+        with started(vlm, start - 1, residuals[start - 1]):
             assert torch.equal(vlm.run(call), plain), start
 
 
@@ -124,7 +125,7 @@ def test_the_full_circuit_is_the_run_and_the_empty_one_the_counterfactual_run(na
 def test_a_layer_that_fills_a_state_for_layers_above_is_run_not_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
     vlm = fresh("gemma4")
     call = vlm.capture(batch(vlm, "image", 1).clean)
-    with vlm.record_residuals() as residuals:
+    with record_handed(vlm) as residuals:
         vlm.run(call)
     monkeypatch.setattr("diptych.models.resume._holds_state", lambda argument, residual: False)
 
@@ -139,7 +140,7 @@ def test_a_resumed_run_goes_on_from_the_residual_it_is_given(name: str, recorded
     vlm = fresh(name)
     call, last = vlm.capture(batch(vlm, "image", 1).clean), len(vlm.layers) - 1
     other = torch.randn(1, call.input_ids.shape[1], 64, generator=torch.Generator().manual_seed(0))
-    with vlm.edit_outputs({last - 1: lambda live: other}):
+    with edit_handed(vlm.layers, {last - 1: lambda live: other}):
         overwritten = vlm.run(call)
     if recorded:
         with vlm.record_outputs():
@@ -154,7 +155,7 @@ def test_other_layers_are_skipped_and_return_what_they_always_do() -> None:
     for name, returns in (("qwen2_vl", torch.Tensor), ("chameleon", tuple)):
         vlm = fresh(name)
         call = vlm.capture(batch(vlm, "image", 1).clean)
-        with vlm.record_residuals() as residuals:
+        with record_handed(vlm) as residuals:
             vlm.run(call)
         calls = 0
 
@@ -174,7 +175,7 @@ def test_other_layers_are_skipped_and_return_what_they_always_do() -> None:
 def test_layers_that_a_text_does_not_call_have_no_nodes_in_it_and_leave_the_stream() -> None:
     vlm = tiny("mllama")
     call = vlm.capture(batch(vlm, "text", 1).clean)
-    with vlm.record() as recording, vlm.record_residuals() as residuals:
+    with vlm.record() as recording, record_handed(vlm) as residuals:
         vlm.run(call)
     found = recording.activations()
 

@@ -7,6 +7,7 @@ from diptych.contributions import Contributions, direct_contributions
 from diptych.errors import UnsupportedModel
 from diptych.items import MODALITIES, Modality
 from diptych.metrics import logit_diff
+from diptych.models.handed import record_handed
 from diptych.models.load import load
 from diptych.models.vlm import VLM
 from prompts import batch
@@ -67,7 +68,7 @@ def test_a_head_s_part_is_the_one_worked_out_by_hand(kernel: str) -> None:
     vlm = double("llava", kernel)
     some = batch(vlm, "image", 2)
     call = vlm.capture(some.clean)
-    with torch.no_grad(), vlm.record() as recording, vlm.record_residuals() as residuals:
+    with torch.no_grad(), vlm.record() as recording, record_handed(vlm) as residuals:
         vlm.run(call)
 
     found = direct_contributions(vlm, call, some.answers, some.counter_answers)

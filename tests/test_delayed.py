@@ -11,6 +11,7 @@ from diptych.errors import InputError, UnsupportedModel
 from diptych.items import Modality
 from diptych.models.check import prove
 from diptych.models.encode import encode_item
+from diptych.models.handed import record_handed
 from diptych.models.load import load
 from diptych.models.vlm import VLM
 from diptych.planted import plant
@@ -30,7 +31,7 @@ def delayed(vlm: VLM, layer: int = LAYER) -> VLM:
 
 @torch.no_grad()
 def residuals(vlm: VLM, some: Batch) -> list[torch.Tensor]:
-    with vlm.record_residuals() as found:
+    with record_handed(vlm) as found:
         vlm.run(vlm.capture(some.clean))
     return found
 

@@ -169,7 +169,7 @@ def test_beams_samples_and_static_caches_are_patched_alike(options: dict[str, An
     some = prompts(vlm, 1)
     data, length = some[0].layout.data, len(some[0].tokens)
     call = vlm.capture(collate(some))
-    with torch.no_grad(), vlm.record_residuals() as residuals:
+    with torch.no_grad(), record_handed(vlm) as residuals:
         vlm.run(call)
 
     def by_hand(value: torch.Tensor) -> Callable[..., torch.Tensor]:
@@ -203,7 +203,7 @@ def test_the_cache_is_that_of_one_prefill_and_the_first_pass_leaves_none(family:
     inputs, data = placed(vlm, some), some[0].layout.data
 
     caches = {name: DynamicCache(config=vlm.model.config) for name in ("plain", "by hand", "patched")}
-    with vlm.record_residuals() as residuals:
+    with record_handed(vlm) as residuals:
         vlm.model(**inputs, past_key_values=caches["plain"])
     with patch_residuals(vlm, data, {d: residuals[s] for s, d in CELL.pairs(4)}):
         vlm.model(**inputs, past_key_values=caches["by hand"])

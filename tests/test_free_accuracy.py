@@ -18,6 +18,7 @@ from diptych.items import SPLITS, Item, Task
 from diptych.matching import accepted_answers, matcher
 from diptych.models.encode import encode_item
 from diptych.models.generate import generate
+from diptych.models.handed import record_handed
 from diptych.models.vlm import VLM
 from diptych.result import Result
 from diptych.run import Run, Store
@@ -69,7 +70,7 @@ def test_the_patched_panel_is_what_the_experiment_s_cell_writes_and_its_gain_is_
     texts = []
     for item in items:
         prompt = encode_item(vlm, item, "image")
-        with torch.no_grad(), vlm.record_residuals() as own:
+        with torch.no_grad(), record_handed(vlm) as own:
             vlm.run(vlm.capture(prompt.inputs))
         values = {destination: own[source] for source, destination in ((3, 0), (4, 1))}
         edits = patch_residuals(vlm, prompt.layout.data, values)

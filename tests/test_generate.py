@@ -13,6 +13,7 @@ from diptych.interventions import patch_residuals
 from diptych.items import MODALITIES, Modality
 from diptych.models.encode import Prompt, collate, encode_item
 from diptych.models.generate import by_shape, generate, generate_tokens
+from diptych.models.handed import edit_handed
 from diptych.models.vlm import VLM
 from prompts import item
 from tiny import tiny
@@ -95,7 +96,9 @@ def test_every_token_after_the_first_is_written_without_edits() -> None:
         seen.append(live.shape[1])
         return live
 
-    written = generate_tokens(vlm, prompts(vlm), max_new_tokens=3, edits=lambda places: vlm.edit_outputs({1: look}))
+    written = generate_tokens(
+        vlm, prompts(vlm), max_new_tokens=3, edits=lambda places: edit_handed(vlm.layers, {1: look})
+    )
 
     assert min(map(len, written)) == 3 and seen == [len(prompts(vlm)[0].tokens)]
 
@@ -118,7 +121,7 @@ def test_an_error_leaves_no_hook_and_the_model_s_own_settings() -> None:
         raise RuntimeError("on purpose")
 
     with pytest.raises(RuntimeError, match="on purpose"):
-        generate_tokens(vlm, prompts(vlm, count=1), edits=lambda places: vlm.edit_outputs({1: fail}))
+        generate_tokens(vlm, prompts(vlm, count=1), edits=lambda places: edit_handed(vlm.layers, {1: fail}))
 
     assert not hooks_of(vlm.sites.decoder) and vlm.model.generation_config is own
 

@@ -17,6 +17,7 @@ from diptych.interventions import ablate_outside, patch_residuals
 from diptych.layout import Layout
 from diptych.models.encode import encode_item
 from diptych.models.generate import generate_tokens
+from diptych.models.handed import record_handed
 from diptych.models.hooks import hooks
 from diptych.models.prompts import PER_TOKEN
 from diptych.models.vlm import VLM
@@ -34,7 +35,7 @@ Edited = Callable[[VLM, Batch, int], AbstractContextManager[Any]]
 
 def residuals(vlm: VLM, some: Batch, added: int) -> AbstractContextManager[None]:
     """Layer 1 leaves the counterfactual picture's states where the picture is."""
-    with torch.no_grad(), vlm.record_residuals() as donor:
+    with torch.no_grad(), record_handed(vlm) as donor:
         vlm.run(vlm.capture(some.counterfactual))
     return patch_residuals(vlm, some.layout.data, {1: donor[1]})
 

@@ -7,6 +7,7 @@ from torch import Tensor
 from diptych.items import MODALITIES, Modality
 from diptych.lens import logit_lens
 from diptych.models.calls import DecoderCall
+from diptych.models.handed import record_handed
 from diptych.models.load import load
 from diptych.models.vlm import VLM
 from prompts import batch
@@ -17,7 +18,7 @@ every_model = pytest.mark.parametrize(("family", "kernel"), [(f, k) for f in FAM
 
 def recorded(vlm: VLM, modality: Modality) -> tuple[DecoderCall, list[Tensor]]:
     call = vlm.capture(batch(vlm, modality, 2).clean)
-    with torch.no_grad(), vlm.record_residuals() as residuals:
+    with torch.no_grad(), record_handed(vlm) as residuals:
         vlm.run(call)
     return call, residuals
 

@@ -5,6 +5,7 @@ import torch
 
 import zoo
 from diptych.errors import InputError
+from diptych.models.handed import record_handed
 from diptych.models.streams import edit_streams, record_streams
 from diptych.models.vlm import VLM
 from prompts import batch
@@ -17,7 +18,7 @@ pytestmark = QUIET
 @torch.no_grad()
 def streams_and_residuals(vlm: VLM) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
     call = vlm.capture(batch(vlm, "image", 2).clean)
-    with record_streams(vlm) as streams, vlm.record_residuals() as residuals:
+    with record_streams(vlm) as streams, record_handed(vlm) as residuals:
         vlm.run(call)
     return streams, residuals
 
@@ -31,14 +32,17 @@ def test_what_enters_a_layer_is_what_leaves_the_one_below_and_the_last_leaves_th
     assert not torch.equal(streams[0], streams[1])
 
 
-def test_features_added_between_layers_are_in_what_enters_the_next_one() -> None:
+@torch.no_grad()
+def test_features_added_between_layers_are_in_what_a_layer_hands_on_and_in_what_enters_the_next_one() -> None:
     vlm = zoo.tiny("qwen3_vl")
-    data = batch(vlm, "image", 2).layout.data
-    streams, residuals = streams_and_residuals(vlm)
+    some = batch(vlm, "image", 2)
+    with vlm.record_outputs() as outputs:
+        streams, residuals = streams_and_residuals(vlm)
 
-    added = streams[1] - residuals[0]
+    added, data = streams[1] - outputs[0], some.layout.data
 
     assert float(added[:, data].abs().max()) > 1e-2 and float(added[:, data.stop :].abs().max()) == 0
+    assert all(torch.equal(entered, handed) for entered, handed in zip(streams[1:], residuals, strict=True))
 
 
 @pytest.mark.parametrize("layer", [0, 2, 4])

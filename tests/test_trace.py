@@ -6,6 +6,7 @@ import torch
 from diptych.backpatch import back_patch, cells
 from diptych.cuts import Cut, cut_off
 from diptych.models.check import _prompt, swept
+from diptych.models.handed import record_handed
 from diptych.models.past import alone
 from diptych.models.trace import trace
 from prompts import batch
@@ -47,7 +48,7 @@ def test_every_position_may_be_the_first_that_is_computed(family: str) -> None:
 
     assert own.past is not None
     for start in range(length):
-        with alone(vlm, own.past.until(start), slice(start, length)) as past, vlm.record_residuals() as residuals:
+        with alone(vlm, own.past.until(start), slice(start, length)) as past, record_handed(vlm) as residuals:
             logits = vlm.run(call)
         torch.testing.assert_close(logits, own.logits, atol=1e-10, rtol=1e-10)
         torch.testing.assert_close(residuals[-1][:, start:], own.residuals[-1][:, start:], atol=1e-10, rtol=1e-10)

@@ -9,6 +9,7 @@ from diptych.errors import InputError, MismatchError, UnsupportedModel
 from diptych.items import MODALITIES, Contrast, Item, Modality, Task
 from diptych.models.calls import DecoderCall, Path
 from diptych.models.encode import AnswerTokens, _batch, answer_tokens, collate, encode, encode_item
+from diptych.models.handed import edit_handed, record_handed
 from diptych.models.sites import find_sites
 from diptych.models.stacking import find_batch_dims
 from diptych.models.vlm import VLM
@@ -77,7 +78,7 @@ def test_recorded_nodes_are_the_inputs_of_the_output_projections(family: str, ke
 def test_resuming_at_any_layer_is_the_full_run_to_the_bit(family: str, kernel: str, modality: Modality) -> None:
     vlm = tiny(family, kernel)
     call = vlm.capture(batch(vlm, modality).clean)
-    with vlm.record_residuals() as residuals:
+    with record_handed(vlm) as residuals:
         full = vlm.run(call)
 
     assert full.abs().max() > 0.1
@@ -90,7 +91,7 @@ def test_resuming_at_any_layer_is_the_full_run_to_the_bit(family: str, kernel: s
 def test_a_resumed_run_depends_on_the_residual_it_is_given() -> None:
     vlm = tiny("qwen2_vl")
     call = vlm.capture(batch(vlm, "image").clean)
-    with vlm.record_residuals() as residuals:
+    with record_handed(vlm) as residuals:
         full = vlm.run(call)
 
     with vlm.resume(2, residuals[0]):
@@ -116,9 +117,9 @@ def test_nothing_is_left_behind_by_a_context_that_is_interrupted() -> None:
     residual = torch.zeros(3, call.input_ids.shape[1], 48)
     contexts = [
         vlm.record(),
-        vlm.record_residuals(),
+        record_handed(vlm),
         vlm.edit_inputs(dict.fromkeys(vlm.sites, torch.zeros_like)),
-        vlm.edit_outputs({1: torch.zeros_like}),
+        edit_handed(vlm.layers, {1: torch.zeros_like}),
         vlm.resume(2, residual),
         vlm.knockout(slice(8, 10), slice(0, 4), [0, 1]),
     ]

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from diptych.interventions import overwrite
 from diptych.models.calls import DecoderCall, Path
+from diptych.models.handed import record_handed, started
 from diptych.models.streams import edit_streams, record_streams, require_all_in_stream
 from diptych.models.vlm import VLM
 
@@ -26,12 +27,12 @@ def cross_patch(
     """
     with require_all_in_stream(vlm), record_streams(vlm) as donated:
         vlm.run(donor)
-    with vlm.record_residuals() as own:
+    with record_handed(vlm) as own:
         vlm.run(call)
     mixed = with_injections(call, donor)
     for layer in layers:
         edit = {layer: lambda live, value=donated[layer]: overwrite(live, positions, value)}
-        with vlm.resume(layer, own[layer - 1]) if layer else nullcontext(), edit_streams(vlm, edit):
+        with started(vlm, layer - 1, own[layer - 1]) if layer else nullcontext(), edit_streams(vlm, edit):
             yield layer, vlm.run(mixed)
 
 

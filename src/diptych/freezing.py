@@ -9,6 +9,7 @@ from torch import Tensor
 
 from diptych.interventions import overwrite
 from diptych.models.calls import DecoderCall
+from diptych.models.handed import record_handed, started
 from diptych.models.streams import edit_streams, record_streams, require_all_in_stream
 from diptych.models.vlm import VLM, Edit
 
@@ -23,11 +24,11 @@ def freeze(
     one. Layers below l are not run again: cost ≤ F + Σ_l (L − l)/L · F. Raises `UnsupportedModel` if layers learn of the
     picture beside the stream.
     """
-    with require_all_in_stream(vlm), record_streams(vlm) as own, vlm.record_residuals() as outputs:
+    with require_all_in_stream(vlm), record_streams(vlm) as own, record_handed(vlm) as residuals:
         vlm.run(call)
     for start in starts:
         hold = dict.fromkeys(range(start + 1, until + 1), holding(positions, own[start]))
-        with vlm.resume(start, outputs[start - 1]) if start else nullcontext(), edit_streams(vlm, hold):
+        with started(vlm, start - 1, residuals[start - 1]) if start else nullcontext(), edit_streams(vlm, hold):
             yield start, vlm.run(call)
 
 

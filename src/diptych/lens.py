@@ -16,7 +16,7 @@ def logit_lens(
 ) -> Iterator[Float[Tensor, "batch position vocab"]]:
     """The lens's logits of each layer at some positions, one layer at a time (nostalgebraist 2020).
 
-    `residuals`: `resid_post` of every layer in a run of `call`, as `vlm.record_residuals` keeps them. All layers are
+    `residuals`: `resid_post` of every layer in a run of `call`, as `models.handed.record_handed` keeps them. All layers are
     skipped with a layer's residual as what the last one returns, so final norm, unembedding, scaling and soft caps are
     the model's own: the last layer's logits are those of the model. float32.
     """

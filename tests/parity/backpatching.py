@@ -11,6 +11,7 @@ from diptych.backpatch import Cell, back_patch, loop
 from diptych.interventions import patch_residuals
 from diptych.metrics import correct
 from diptych.models.calls import DecoderCall
+from diptych.models.handed import record_handed
 
 from .golden import PANELS, Golden
 from .quantity import LOGITS, Quantity, compare
@@ -57,7 +58,7 @@ def _put_back(golden: Golden, case: Any) -> Tensor:
 @torch.no_grad()
 def _clean(golden: Golden, panel: str) -> tuple[DecoderCall, list[Tensor]]:
     call = golden.vlm.capture(golden.batch(panel).clean)
-    with golden.vlm.record_residuals() as residuals:
+    with record_handed(golden.vlm) as residuals:
         golden.vlm.run(call)
     return call, residuals
 

@@ -12,6 +12,7 @@ from diptych.attribution._rules import right_points
 from diptych.attribution.exact import effects, set_effects
 from diptych.grid import Circuit
 from diptych.metrics import logit_diff, metric
+from diptych.models.handed import record_handed
 from diptych.paper_compat import PAPER_A
 
 from .golden import PANELS, Golden
@@ -67,7 +68,7 @@ def _activations(golden: Golden) -> dict[str, Pairs]:
     for name, value in golden.tensors("activations").items():
         panel, index, side, layer, kind = name.split(".")
         if (panel, index, side) not in runs:
-            with torch.no_grad(), vlm.record() as recording, vlm.record_residuals() as residuals:
+            with torch.no_grad(), vlm.record() as recording, record_handed(vlm) as residuals:
                 vlm.run(vlm.capture(golden.prompt(panel, int(index), side)))
             runs[panel, index, side] = (recording.activations(), residuals)
         if kind in READ:

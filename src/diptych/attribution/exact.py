@@ -17,6 +17,7 @@ from diptych.layout import Layout
 from diptych.metrics import Metric
 from diptych.metrics import metric as find_metric
 from diptych.models.calls import DecoderCall
+from diptych.models.handed import record_handed, started
 from diptych.models.sites import Site
 from diptych.models.vlm import VLM, Edit
 
@@ -121,7 +122,7 @@ def _measure(
     """The effect of each node, and m(x) − m(x')."""
     require_own(vlm, nodes)
     call, patches = vlm.capture(batch.clean), list(_patches(vlm, nodes, batch.layout))
-    with vlm.record_residuals() as residuals:
+    with record_handed(vlm) as residuals:
         clean = vlm.run(call)
     values, counterfactual = _values(vlm, vlm.capture(batch.counterfactual), patches)
 
@@ -162,7 +163,7 @@ def _run(
     times, layer = len(patch.nodes), patch.site.layer
     start: AbstractContextManager[None] = nullcontext()
     if layer > 0:
-        start = vlm.resume(layer, residuals[layer - 1].repeat(times, 1, 1))
+        start = started(vlm, layer - 1, residuals[layer - 1].repeat(times, 1, 1))
     with start, vlm.edit_inputs({patch.site: lambda live: patch.written(live, values)}):
         return vlm.run(call.repeat(times)).unflatten(0, (times, call.batch))
 

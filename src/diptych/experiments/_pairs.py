@@ -14,6 +14,7 @@ from diptych.experiments._picture import picture_positions
 from diptych.items import Item, Modality, Split, Task
 from diptych.models.calls import DecoderCall
 from diptych.models.encode import Prompt, encode_item
+from diptych.models.handed import record_handed
 from diptych.models.vlm import VLM
 from diptych.run import Unit
 
@@ -23,7 +24,7 @@ FEWEST = 4
 
 @dataclass(frozen=True)
 class Recorded:
-    """A prompt with its call and `resid_post` of every layer."""
+    """A prompt with its call and `resid_post` of every layer, as it is handed to the next one (`models.handed`)."""
 
     modality: Modality
     prompt: Prompt
@@ -34,7 +35,7 @@ class Recorded:
     def of(cls, vlm: VLM, item: Item, modality: Modality) -> "Recorded":
         prompt = encode_item(vlm, item, modality)
         call = vlm.capture(prompt.inputs)
-        with vlm.record_residuals() as residuals:
+        with record_handed(vlm) as residuals:
             vlm.run(call)
         return cls(modality, prompt, call, residuals)
 

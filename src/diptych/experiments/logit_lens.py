@@ -23,7 +23,7 @@ from diptych.models.vlm import VLM
 from diptych.run import Finding, Run, Unit
 from diptych.statistics import INTERVAL
 
-VERSION = 3
+VERSION = 4
 USES = ("accuracy",)
 
 

@@ -16,7 +16,7 @@ from diptych.models.vlm import VLM
 from diptych.run import Finding, Run
 from diptych.similarity import closest, closest_across
 
-VERSION = 3
+VERSION = 4
 USES = ("accuracy",)
 
 

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from diptych.models.hooks import hooks
-from diptych.models.resume import stream, with_stream
+from diptych.models.resume import learn, stream, with_stream
 from diptych.models.streams import HIDDEN
 from diptych.models.vlm import VLM, Edit
 
@@ -58,7 +58,8 @@ def edit_handed(layers: nn.ModuleList, edits: Mapping[int, Edit]) -> Iterator[No
 def record_handed(vlm: VLM) -> Iterator[list[Tensor]]:
     """While open, what each layer of a run hands on is kept, detached: a list over layers of [batch, pos, d_model].
 
-    Filled when the context closes.
+    Filled when the context closes. A layer that the run does not call hands on what it would have been given. The handle
+    learns what layers return, so that runs that start above them can skip them.
     """
     kept: list[Tensor] = []
     seen: dict[int, Tensor] = {}
@@ -70,11 +71,15 @@ def record_handed(vlm: VLM) -> Iterator[list[Tensor]]:
 
         return edit
 
-    def leave(module: nn.Module, args: Any, output: Any) -> None:
-        seen[len(vlm.layers) - 1] = stream(output).detach()
+    def left(layer: int) -> Callable[..., None]:
+        def hook(module: nn.Module, args: Any, output: Any) -> None:
+            learn(vlm.forms, layer, output)
+            seen[len(vlm.layers) - 1] = stream(output).detach()
 
-    last = hooks(*(layer.register_forward_hook(leave, prepend=True) for layer in vlm.layers))
-    with edit_handed(vlm.layers, {layer: look(layer) for layer in range(len(vlm.layers) - 1)}), last:
+        return hook
+
+    every = hooks(*(layer.register_forward_hook(left(index), prepend=True) for index, layer in enumerate(vlm.layers)))
+    with edit_handed(vlm.layers, {layer: look(layer) for layer in range(len(vlm.layers) - 1)}), every:
         yield kept
     for layer in reversed(range(len(vlm.layers))) if seen else ():
         kept.insert(0, seen[layer] if layer in seen else kept[0])

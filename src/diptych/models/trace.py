@@ -49,7 +49,7 @@ def trace(vlm: VLM, call: DecoderCall, ends: Sequence[int] = ()) -> Trace:
             why = str(error) if isinstance(error, UnsupportedModel) else f"{type(error).__name__}: {error}"
     else:
         why = "not asked for"
-    with _recorded(vlm) as residuals:
+    with record_handed(vlm) as residuals:
         logits = vlm.run(call)
     return Trace(logits, residuals, None, why)
 
@@ -57,19 +57,12 @@ def trace(vlm: VLM, call: DecoderCall, ends: Sequence[int] = ()) -> Trace:
 def _with_past(vlm: VLM, call: DecoderCall, ends: Sequence[int]) -> Trace:
     length = call.input_ids.shape[1]
     _require_attention(vlm)
-    with _recorded(vlm) as residuals, _require_closed(vlm, ends), alone(vlm, Past(), slice(0, length)) as past:
+    with record_handed(vlm) as residuals, _require_closed(vlm, ends), alone(vlm, Past(), slice(0, length)) as past:
         logits = vlm.run(call)
     for end in ends:
         with alone(vlm, past.until(end), slice(end, length)):
             _require_same(vlm, logits, vlm.run(call))
     return Trace(logits, residuals, past)
-
-
-@contextmanager
-def _recorded(vlm: VLM) -> Iterator[list[Tensor]]:
-    """While open, what layers hand on is kept, and the handle learns what they return: so it can skip them."""
-    with vlm.record_outputs(), record_handed(vlm) as residuals:
-        yield residuals
 
 
 def _require_attention(vlm: VLM) -> None:

@@ -11,7 +11,6 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from diptych.batch import Inputs
-from diptych.errors import ModelCheckFailed
 from diptych.models.calls import BatchDims, DecoderCall
 from diptych.models.entry import (
     at_positions,
@@ -30,7 +29,7 @@ from diptych.models.knockout import cut
 from diptych.models.pixels import Pixels
 from diptych.models.readable import require_embeddings, require_eval, require_readable
 from diptych.models.recording import Recording
-from diptych.models.resume import Forms, learn, resumed, stream, with_stream
+from diptych.models.resume import Forms, learn, resumed, stream
 from diptych.models.sites import Site, Sites, find_sites
 from diptych.models.stacking import learn_batch_dims, prompts, reads_apart, stack, striped
 
@@ -183,16 +182,6 @@ class VLM:
             yield
 
     @contextmanager
-    def edit_outputs(self, edits: Mapping[int, Edit]) -> Iterator[None]:
-        """While open, the output of each layer given (`resid_post`, [batch, pos, d_model]) passes through its function."""
-
-        def hook(edit: Edit) -> Callable[..., Any]:
-            return lambda module, args, output: with_stream(output, edit(stream(output)))
-
-        with hooks(*(self.layers[index].register_forward_hook(hook(edit)) for index, edit in edits.items())):
-            yield
-
-    @contextmanager
     def record_outputs(self) -> Iterator[dict[int, Any]]:
         """While open, what each layer that is called returns is kept as it is: layer → tensor or tuple."""
         kept: dict[int, Any] = {}
@@ -206,21 +195,6 @@ class VLM:
 
         with hooks(*(layer.register_forward_hook(look(index)) for index, layer in enumerate(self.layers))):
             yield kept
-
-    @contextmanager
-    def record_residuals(self) -> Iterator[list[Tensor]]:
-        """While open, a run's `resid_post` of every layer is kept, detached: a list over layers of [batch, pos, d_model].
-
-        A layer that the run does not call leaves the stream as it is.
-        Raises `ModelCheckFailed` for one never called at all.
-        """
-        kept: list[Tensor] = []
-        with self.record_outputs() as outputs:
-            yield kept
-        for index in range(len(self.layers) if outputs else 0):
-            if index not in outputs and not kept:
-                raise ModelCheckFailed(f"The run never called layer {index} of {self.name}, so it has no residual.")
-            kept.append(stream(outputs[index]).detach() if index in outputs else kept[-1])
 
     @contextmanager
     def resume(self, start: int, residual: Float[Tensor, "batch pos d_model"]) -> Iterator[None]:
