@@ -15,6 +15,7 @@ from diptych.experiments._comparison import held_folds, reweight
 from diptych.experiments._halving import Halving
 from diptych.experiments._panels import Panel
 from diptych.experiments._parameters import Options
+from diptych.experiments._rounds import discovered_on
 from diptych.experiments._survey import FoldScores, Survey
 from diptych.experiments._sweep import Array
 from diptych.experiments.discover import by_fold, pooled, score
@@ -89,7 +90,8 @@ def _rediscovered(run: Run, survey: Survey, image: Panel, cell: Cell, discovery:
     found = run.get("discover", modality="image", **discovery)
     told = found.conditions
     folds = len(image.scores.prompts)
-    chosen = survey.contrasts("image", "discover", seed=discovery["seed"], positions=discovery["positions"])
+    everything = survey.contrasts("image", "discover", seed=discovery["seed"], positions=discovery["positions"])
+    chosen = discovered_on(everything, found)
     arguments = {"metric": told["metric"], "reduction": told["reduction"]} | json.loads(str(told["options"]))
     work = partial(score_patched, cell=cell, method=str(told["method"]), arguments=arguments)
     work = partial(work, answers=survey.answers, layout=chosen.layout)

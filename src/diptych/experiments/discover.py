@@ -15,8 +15,10 @@ from diptych.attribution._integrate import Attribution
 from diptych.batch import Batch
 from diptych.errors import InputError
 from diptych.experiments._halving import Halving
-from diptych.experiments._parameters import Folds, MetricName, Options, Positions, Reduction, Seed
-from diptych.experiments._survey import FoldScores, Survey
+from diptych.experiments._measured import helpful_first
+from diptych.experiments._parameters import Folds, MetricName, Options, Positions, Reduction, Seed, Share
+from diptych.experiments._rounds import Rounds
+from diptych.experiments._survey import FoldScores, Selection, Survey
 from diptych.figures import Heatmap
 from diptych.grid import Scores
 from diptych.items import Contrast, Modality
@@ -26,6 +28,7 @@ from diptych.models.vlm import VLM
 from diptych.registry import find
 from diptych.result import Row
 from diptych.run import Finding, Run
+from diptych.run.unit import Values
 
 VERSION = 3
 USES = ("accuracy",)
@@ -42,6 +45,8 @@ def discover(
     reduction: Reduction = "l1",
     options: Options = {},  # noqa: B006 (read only; written into the identity)
     folds: Folds = 8,
+    stable: Share | None = None,
+    stable_size: Share = 0.05,
     positions: Positions = "aligned",
     seed: Seed = 0,
 ) -> Finding:
@@ -49,38 +54,42 @@ def discover(
 
     `options`: further arguments of the method, such as `{"rule": "right", "steps": 5}` for Paper A's AP-IG. `folds`: the
     clusters are dealt into this many parts whose mean scores are kept apart, so that other experiments can compare
-    halves and resample. `positions`: what a position is if prompts differ in length (`diptych.alignment.align`).
+    halves and resample. `stable`: prompts are scored in growing rounds until the circuits of `stable_size` from their two
+    halves agree by this Jaccard index, or none is left; without it, all are. `positions`: what a position is if prompts
+    differ in length (`diptych.alignment.align`).
     """
     arguments = {"metric": metric, "reduction": reduction} | options
     require_method(method, arguments)
     survey = Survey.of(run)
     chosen = survey.contrasts(modality, "discover", seed=seed, positions=positions)
-    work = partial(
-        score,
-        method=method,
-        arguments=arguments,
-        answers=survey.answers,
-        layout=chosen.layout,
-    )
-    found = list(run.map(Halving(work, pooled), chosen.units(run.batch_size, folds=folds)))
-    grids = by_fold([values for _, values in found], folds)
-    model = str(survey.conditions["model_digest"])
-    scores = FoldScores.stored(grids, chosen.layout, model).mean()
-    completeness, steps = (torch.cat([values[k] for _, values in found]).numpy() for k in ("completeness", "steps"))
+    work = partial(score, method=method, arguments=arguments, answers=survey.answers, layout=chosen.layout)
+
+    def values(name: str, some: Selection[Contrast]) -> list[Values]:
+        return [one for _, one in run.map(Halving(work, pooled), some.units(run.batch_size, folds=folds), name=name)]
+
+    def joined(found: list[Values]) -> FoldScores:
+        return FoldScores.stored(by_fold(found, folds), chosen.layout, str(survey.conditions["model_digest"]))
+
+    scored = Rounds(stable, stable_size, folds, helpful_first(metric, reduction)).score(chosen, values, joined)
+    grids = by_fold(scored.values, folds)
+    scores = joined(scored.values).mean()
+    completeness, steps = (torch.cat([found[k] for found in scored.values]).numpy() for k in ("completeness", "steps"))
     return Finding(
         summary=_summary(run.task.name, modality, scores, chosen.alignment.pooled),
         rows=_rows(modality, scores),
         conditions=survey.conditions
-        | chosen.conditions()
+        | scored.chosen.conditions()
         | {"method": method, "metric": metric, "reduction": reduction, "options": json.dumps(options)}
         | chosen.alignment_conditions()
         | {"seed": seed, "folds": folds}
+        | scored.conditions()
         | {
             "gradient points (mean)": float(steps.mean()),
             "completeness error (median)": float(np.median(completeness)),
         },
         figures=[_map(kind, modality, scores) for kind in ("heads", "neurons")],
         notes=[
+            *scored.notes(),
             *_completeness(completeness, steps),
             "Scores rank nodes; how much a node matters by itself is measured by exact patching.",
             *_pooled(chosen.alignment.pooled),

@@ -25,6 +25,7 @@ from diptych.experiments._measured import (
     reversed_order,
 )
 from diptych.experiments._parameters import Count, Halvings, MetricName, Options, Positions, Seed, Several, Share, Sizes
+from diptych.experiments._rounds import discovered_on
 from diptych.experiments._survey import FoldScores, Selection, Survey, clusters
 from diptych.faithfulness import bisect, minimal_size
 from diptych.items import SPLITS, Contrast, Modality, Split
@@ -104,6 +105,7 @@ class _Ranked:
         survey = Survey.of(run)
         found = run.get("discover", modality=modality, **asked)
         chosen = {split: survey.contrasts(modality, split, seed=seed, positions=asked["positions"]) for split in SPLITS}
+        chosen["discover"] = discovered_on(chosen["discover"], found)
         return cls(survey, found, FoldScores.of(run, found), chosen)
 
     @property
