@@ -26,7 +26,8 @@ def here(record: Record) -> str:
         f"the image is answered worse, the two intervals apart, in {worse} of {record.count('accuracy')} pairs, and better in "
         f"{better}; to ask that intervals be apart is stricter than to test the difference on the same "
         f"items: McNemar's p is at most .05, by Holm's rule over the pairs, in {apart(record)}. Text minus image: median "
-        f"{middle(differences, 1, 100, '+')} points, {number(min(differences), 1, 100, '+')} to {number(max(differences), 1, 100, '+')}. Where there is no gap, there is nothing to repair."
+        f"{middle(differences, 1, 100, '+')} points, {number(min(differences), 1, 100, '+')} to "
+        f"{number(max(differences), 1, 100, '+')}. Where there is no gap, there is nothing to repair."
     )
 
 
