@@ -11,10 +11,11 @@ Kept = dict[str, Any]
 
 
 def of_accuracy(result: Result) -> Kept:
-    """Accuracy on test by panel, and how many items each split has."""
+    """Accuracy on test by panel, McNemar's p between them if they answer the same items, and how many each split has."""
     test = {row["panel"]: bounds(row, "accuracy") for row in result.rows if row["split"] == "test"}
     sizes = {row["split"]: row["n"] for row in result.rows if row["panel"] == "image"}
-    return {**test, "n": sizes, "commonest": result.rows[-1]["commonest answer"]}
+    p = [float(note.partition("McNemar p = ")[2].rstrip(".")) for note in result.notes if "McNemar p = " in note]
+    return {**test, "n": sizes, "commonest": result.rows[-1]["commonest answer"], "p": p[0] if p else None}
 
 
 def of_curve(result: Result) -> Kept:
@@ -83,17 +84,20 @@ def sure_from(rows: Sequence[Any]) -> int | None:
 
 
 def of_view(result: Result) -> Kept:
-    """The head behind the data that attends to it most beyond an even spread, and what heads write at the last position."""
+    """The head behind the data that on *select* attends to it most beyond an even spread, and what heads write at the last
+    position."""
     told = [
         result.conditions.get(name) for name in ("logits", "logits of the circuit's heads", "logits of other heads")
     ]
     kept: Kept = {"panel": result.identity["parameters"]["modality"], "logits": told}
-    able = [row for row in result.rows if row["number"] == "attention to data" and row["segment"] != "data"]
-    able = [row for row in able if row["value"] is not None]
-    if able:
-        best = max(able, key=lambda row: float(str(row["value"])) - float(str(row["if spread evenly"])))
-        kept["reader"] = {name: best[name] for name in ("segment", "layer", "head")}
-        kept |= {"attention": bounds(best, "value"), "even": best["if spread evenly"]}
+    name = result.conditions.get("reads the data most on select")
+    for row in result.rows:
+        if (
+            row["number"] == "attention to data"
+            and f"{row['segment']}: layer {row['layer']}, head {row['head']}" == name
+        ):
+            kept["reader"] = {name: row[name] for name in ("segment", "layer", "head")}
+            kept |= {"attention": bounds(row, "value"), "even": row["if spread evenly"]}
     return kept
 
 
@@ -107,7 +111,7 @@ def of_back_patching(result: Result) -> Kept:
         "gain": bounds(chosen, "gain"),
     }
     kept |= {name: chosen[name] for name in ("null 95%", "null p", "gain on select", "n")}
-    kept |= {"gap": chosen.get("gap"), "share of gap": [chosen.get(f"share of gap{end}") for end in ENDS]}
+    kept |= {name: [chosen.get(f"{name}{end}") for end in ENDS] for name in ("gap", "share of gap")}
     kept |= {"in-sample": best["gain"], "wrong donor": bounds(rows["wrong donor"], "gain")}
     noise = next(row for name, row in rows.items() if str(name).startswith("noise"))
     return kept | {"noise": bounds(noise, "gain"), "text": bounds(text[0], "gain") if text else None}

@@ -20,7 +20,7 @@ from scipy.stats import beta
 RECORD = Path(__file__).parent.parent / "docs" / "intervals.json"
 HOLDS = (0.93, 0.97)
 FOLLOWED = ("compare", "gaps", "swap", "experiments._interchange", "experiments._comparison", "statistics")
-FOLLOWED += tuple(f"statistics.{name}" for name in ("estimates", "resampling", "weights"))
+FOLLOWED += tuple(f"statistics.{name}" for name in ("differences", "estimates", "resampling", "weights"))
 """Modules of diptych whose functions are part of a digest, as far as an interval uses them."""
 
 

@@ -23,7 +23,7 @@ ENTITY_MUTATIONS: tuple[Mutation, ...] = (
     (GAPS, "from_text - from_image", "abs(from_text - from_image)", NUMBERS + "test_no_gap_is_found_where_none_is_planted"),
     (ESTIMATES, "np.append(cluster_sums(columns, members)[0], [low * size, high * size])", "np.append(cluster_sums(columns, members)[0], [0 * size, 0 * size])", "tests/test_statistics.py::test_values_that_are_all_alike_still_have_an_interval_that_shrinks_with_their_number"),
     (ESTIMATES, "taken = expanded(level, len(members)) if", "taken = level if", "tests/test_statistics.py::test_few_clusters_get_a_wider_interval_than_plain_percentiles"),
-    (GAPS, "estimate(differences, bounds=(-1, 1))", "estimate(differences, bounds=(-1, 1), level=0.8)", NUMBERS + "test_the_interval_of_twenty_entities_holds_the_planted_gap_as_often_as_it_says"),
+    (GAPS, "names, bounds, level=level)", "names, bounds, level=0.8)", NUMBERS + "test_the_interval_of_sixty_entities_holds_the_planted_gap_as_often_as_it_says"),
     (GAPS, "return wilcoxon(self.differences)", "return wilcoxon(self.differences.repeat(10))", NUMBERS + "test_the_p_value_is_that_of_the_entities_not_of_the_questions"),
     (ASKED, "return self.item.wording[0] if modality", "return self.item.query if modality", HERE + "test_an_answer_in_the_name_is_echoed_from_text_alone"),
     (ASKED, "for answer in accepted)", "for answer in [self.text])", HERE + "test_a_right_answer_that_stands_in_the_question_may_be_an_echo"),

@@ -68,7 +68,7 @@ MODEL_MUTATIONS: tuple[Mutation, ...] = (
     (MEASURED, " if self.defined else math.nan", "", "tests/test_experiments.py::test_faithfulness_without_an_effect_is_undefined_for_random_circuits_too"),
     (SURVEY, "minlength=len(self.prompts)) * self.prompts", "minlength=len(self.prompts)).float()", "tests/test_experiments.py::test_the_mean_over_folds_weighs_each_prompt_alike"),
     (SURVEY, '{"no counterfactual of its layout": alone} if alone else {}', "{}", "tests/test_experiments.py::test_only_correctly_answered_prompts_are_discovered_on_and_every_other_is_counted"),
-    (ACCURACY, "[item.cluster for item in items]", "[item.id for item in items]", "tests/test_experiments.py::test_prompts_of_one_cluster_are_resampled_together"),
+    (ACCURACY, "correct.astype(float), [item.cluster for", "correct.astype(float), [item.id for", "tests/test_experiments.py::test_prompts_of_one_cluster_are_resampled_together"),
     (PANELS, "list(range(which, len(self.scores.prompts), 2))", "list(range(0, len(self.scores.prompts), 2))", "tests/test_experiments.py::test_the_halves_of_a_panel_are_disjoint_and_hold_all_folds"),
     (ITEMS, " and self.fold(other, 2) == self.fold(item, 2)", "", "tests/test_experiments.py::test_contrasts_of_different_halves_share_no_prompt_in_either_panel"),
     (MEASURED, 'return drawn.without("prefix")', "return drawn", "tests/test_experiments.py::test_random_circuits_avoid_the_prefix_and_have_the_size_asked_for"),

@@ -180,8 +180,8 @@ REPAIR_MUTATIONS: tuple[Mutation, ...] = (
     ),
     (
         GAP,
-        "sum(gains) / sum(gaps) if sum(gaps)",
-        "sum(shares) / len(shares) if sum(gaps)",
+        "sum(gains) / sum(gaps) if",
+        "sum(gains) / len(gains) if",
         "tests/test_gap_share.py::test_all_pairs_together_close_their_total_gain_over_their_total_gap",
     ),
     (
@@ -217,9 +217,9 @@ REPAIR_MUTATIONS: tuple[Mutation, ...] = (
     ),
     (
         PREDICTION,
-        "layers - 1 - min(",
-        "layers - min(",
-        "tests/test_cell_prediction.py::test_a_cell_costs_the_layers_above_its_lowest_destination",
+        "cost(select.cells)",
+        "cost(select.cells[:1])",
+        "tests/test_cell_prediction.py::test_the_shortlist_is_tried_on_select_and_regret_is_against_the_sweep_s_cell_on_test",
     ),
     # the null, and what is said of a choice
     (

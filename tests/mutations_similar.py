@@ -276,9 +276,9 @@ SIMILAR_MUTATIONS: tuple[Mutation, ...] = (
     ),
     (
         VIEW,
-        "(self.attention - self.even)[:, :, DATA]",
-        "self.even[:, :, DATA]",
-        NODE + "test_the_view_names_the_head_that_reads_more_than_an_even_spread_and_sums_what_is_written",
+        "(tried - spread).mean(0)",
+        "tried.mean(0)",
+        NODE + "test_the_head_that_reads_most_is_chosen_where_it_is_not_reported",
     ),
     (
         VIEW,

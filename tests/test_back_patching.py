@@ -28,6 +28,7 @@ from tiny import FAMILIES, tiny
 pytestmark = pytest.mark.xdist_group("back_patching")  # one sweep for all tests of this file
 
 LAYER = 6
+GAP = ("gap", "gap, low", "gap, high")
 ORGANISM = "organism/qwen2vl"
 
 
@@ -96,7 +97,7 @@ def test_neither_another_picture_nor_noise_recovers_the_planted_gap(result: Resu
     )
 
     assert own > 0.4 and wrong < 0 and noise < own / 2
-    assert float(rows["image", "own picture over wrong donor"]["low"] or 0) > 0.4
+    assert float(rows["image", "own picture over wrong donor"]["low"] or 0) > 0.3
     assert "changes no logit by more than 0." in " ".join(result.notes)
 
 
@@ -168,6 +169,12 @@ def outcomes(gains: list[list[int]]) -> Outcomes:
     return Outcomes([(1, 0, 1), (2, 0, 1)], np.zeros(4), np.array(gains, float), list("abcd"), list("abcd"))
 
 
+def many(gains: list[list[int]], times: int = 5) -> Outcomes:
+    """The same, each prompt several times."""
+    ids = [f"{name}{number}" for number in range(times) for name in "abcd"]
+    return Outcomes([(1, 0, 1), (2, 0, 1)], np.zeros(len(ids)), np.tile(np.array(gains, float), times), ids, ids)
+
+
 def test_the_cell_is_chosen_where_it_is_not_reported() -> None:
     found = Sweep("image", outcomes([[1, 1, 0, 0], [0, 0, 0, 1]]), outcomes([[0, 0, 0, 1], [1, 1, 1, 0]]), seed=0)
     rows = {(row["panel"], row["cell"]): row for row in _rows({"image": found})}
@@ -180,14 +187,27 @@ def test_the_cell_is_chosen_where_it_is_not_reported() -> None:
 
 
 def test_the_gap_is_that_of_items_with_both_panels() -> None:
-    same = outcomes([[1, 1, 0, 0], [0, 0, 0, 1]])
-    rivals = {"a": 1.0, "b": 1.0, "c": 1.0}  # d has no text
+    same = many([[1, 1, 0, 0], [0, 0, 0, 1]])
+    rivals = {name: 1.0 for name in same.ids if name[0] != "d"}  # d has no text
 
     row = Sweep("image", same, same, 0, rivals).row(0, "")
 
     assert row["gap"] == 1.0 and row["share of gap"] == pytest.approx(2 / 3) and row["gain"] == 0.5
-    none = Sweep("image", same, same, 0, dict.fromkeys("abc", 0.0)).row(0, "")
+    none = Sweep("image", same, same, 0, dict.fromkeys(rivals, 0.0)).row(0, "")
     assert math.isnan(float(none["share of gap"] or 0))
+
+
+def test_a_gap_of_few_prompts_of_one_sign_may_be_nothing_so_no_share_of_it_is_told() -> None:
+    same = many([[1, 1, 0, 0], [0, 0, 0, 1]], times=25)
+
+    rows = [
+        Sweep("image", same, same, 0, {name: float(place < few) for place, name in enumerate(same.ids)}).row(0, "")
+        for few in (3, 5, 20)
+    ]
+
+    assert [row["gap"] for row in rows] == [0.03, 0.05, 0.2]
+    assert [row["gap, low"] < 0 < row["gap, high"] for row in rows] == [True, False, False]
+    assert [math.isnan(row["share of gap"]) for row in rows] == [True, True, False]
 
 
 def test_a_stored_sweep_is_the_sweep(run: Run, result: Result) -> None:
@@ -209,14 +229,14 @@ def test_the_best_of_a_predicted_shortlist_recovers_the_planted_gap_for_fewer_fo
 def test_a_share_of_a_gap_that_may_be_nothing_is_not_told() -> None:
     row: Row = {
         "cell": HELD_OUT,
-        "gap": 0.01,
+        **dict(zip(GAP, (0.01, -0.02, 0.04), strict=True)),
         "share of gap": math.nan,
         "share of gap, low": math.nan,
         "share of gap, high": math.nan,
     }
 
     assert _gap([row]) == (
-        "The gap between text and image on test is 1.0 points; the share of it that the cell chosen on select closes is "
+        "The gap between text and image on test is 1.0 points [-2.0, 4.0]; the share of it that the cell chosen on select closes is "
         "undefined, as gaps so uncertain may be 0."
     )
     assert "closes is undefined" in _gap([row | {"share of gap": 0.5}])
@@ -233,9 +253,13 @@ def test_a_share_of_a_gap_that_may_be_nothing_is_not_told() -> None:
 )
 def test_a_cell_closes_a_share_of_the_gap_or_widens_it(share: tuple[float, float, float], told: str) -> None:
     names = ("share of gap", "share of gap, low", "share of gap, high")
-    row: Row = {"cell": HELD_OUT, "gap": 0.1, **dict(zip(names, share, strict=True))}
+    row: Row = {
+        "cell": HELD_OUT,
+        **dict(zip(GAP, (0.1, 0.05, 0.15), strict=True)),
+        **dict(zip(names, share, strict=True)),
+    }
 
-    assert _gap([row]) == f"The gap between text and image on test is 10.0 points; {told}"
+    assert _gap([row]) == f"The gap between text and image on test is 10.0 points [5.0, 15.0]; {told}"
 
 
 @pytest.mark.parametrize(

@@ -1,17 +1,19 @@
 """First-order effects of back-patching cells, and the cell that they choose (methods §10)."""
 
+from contextlib import ExitStack
 from functools import partial
 
 import numpy as np
 import pytest
 import torch
 
-from diptych.backpatch import Cell, back_patch, cells
+from diptych.backpatch import Cell, back_patch, cells, forwards
 from diptych.experiments._sweep import Outcomes, Sweep
 from diptych.experiments.cell_prediction import _rows, _summary, cost, log_odds, rank_correlation
 from diptych.first_order import first_order
 from diptych.items import MODALITIES, Modality
 from diptych.models.handed import record_handed
+from diptych.models.hooks import hooks
 from prompts import batch
 from test_attribution import double
 from tiny import FAMILIES, tiny
@@ -62,8 +64,29 @@ def test_log_odds_are_those_of_the_answer_among_the_choices() -> None:
     torch.testing.assert_close(found, torch.log(p / (1 - p)))
 
 
-def test_a_cell_costs_the_layers_above_its_lowest_destination() -> None:
-    assert cost([Cell(0, 1, 3), Cell(2, 1, 3), Cell(1, 3, 2)], 4) == pytest.approx((3 + 1 + 3) / 4)
+@pytest.mark.parametrize("some", [cells(4), cells(4, (1, 3)), [Cell(0, 1, 3), Cell(1, 3, 2)]], ids=len)
+def test_a_sweep_costs_the_layers_and_positions_that_it_computes(some: list[Cell]) -> None:
+    vlm, ran = tiny("qwen2_vl"), list[int]()
+    call = vlm.capture((prompts := batch(vlm, "image", 2)).clean)
+    layout = prompts.layout
+
+    with ExitStack() as stack:
+        for layer in vlm.layers:
+            hook = layer.mlp.register_forward_pre_hook(lambda module, args: ran.append(args[0].shape[:2].numel()))
+            stack.enter_context(hooks(hook))
+        list(back_patch(vlm, call, layout.data, some))
+
+    asked = forwards(some, 4, layout.data, layout.length, alone=True)
+    assert sum(ran) / (2 * 4 * layout.length) == pytest.approx(asked)
+    assert asked < 1 + sum(3 - cell.pairs(4)[0][1] for cell in some) / 4 or len(some) == 2
+
+
+def test_the_cost_of_a_sweep_is_the_mean_over_shapes_of_prompts() -> None:
+    shapes = [[2, 5, 10, 1]] * 3 + [[2, 5, 10, 0]]
+
+    alone, whole = (forwards(cells(4), 4, slice(2, 5), 10, alone=one) for one in (True, False))
+    assert alone < whole == pytest.approx(1 + sum(3 - cell.pairs(4)[0][1] for cell in cells(4)) / 4)
+    assert cost(cells(4), shapes, 4) == pytest.approx((3 * alone + whole) / 4)
 
 
 def test_where_no_cell_changes_an_answer_predictions_have_no_rank_correlation() -> None:
@@ -79,11 +102,11 @@ def test_the_shortlist_is_tried_on_select_and_regret_is_against_the_sweep_s_cell
 
     select = outcomes([[1, 1, 1, 0], [1, 1, 0, 0], [0, 0, 0, 0]])
     test = outcomes([[1, 1, 1, 1], [1, 1, 0, 0], [1, 1, 1, 0]])
-    rows = _rows(Sweep("image", select, test, 0), np.array([0.1, 0.2, 0.9]), 2, 3)
+    rows = _rows(Sweep("image", select, test, 0), np.array([0.1, 0.2, 0.9]), 2, lambda some: 10.0 * len(some))
 
     assert [(row["source"], row["destination"]) for row in rows[:3]] == [(1, 0), (2, 1), (2, 0)]
     assert [row["regret"] for row in rows[:3]] == [0.0, 0.25, 0.5]
-    assert [row["forwards"] for row in rows[:3]] == pytest.approx([1 + (2 + 2 + 1) / 3, 2.0, 2 + (1 + 2) / 3])
+    assert [row["forwards"] for row in rows[:3]] == [30.0, 2.0, 21.0]
     assert rows[3]["gain"] == pytest.approx((1 + 0.5 + 0.75) / 3)
     assert rows[3]["regret"] == pytest.approx(1 - (1 + 0.5 + 0.75) / 3)
 

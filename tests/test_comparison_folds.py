@@ -1,5 +1,7 @@
 """How the rows of an overlap come from folds, from halves of them, and from draws of random circuits."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -52,6 +54,28 @@ def test_halves_of_a_panel_and_across_panels_share_no_prompt() -> None:
 
     assert [half[LAST_HEADS].iou for half in found.halves] == [0, 0]
     assert [way[LAST_HEADS].iou for way in found.across] == [1, 1]
+
+
+def test_split_halves_of_both_kinds_are_undefined_where_those_of_one_kind_are() -> None:
+    found = comparison(SetPair(5, 4, 2, 40))
+    decided = [Overlap(part.segment, part.kind, (SetPair(0, 0, 0, 40),)) for part in found.halves[0]]
+    mixed = [part if part.kind == "neurons" else other for part, other in zip(found.halves[0], decided, strict=True)]
+    half = replace(found, halves=[mixed, mixed])
+
+    both, neurons = row(half, *KINDS), row(half, "neurons")
+
+    names = ("split half text", "split half image", "of ceiling")
+    assert all(np.isnan(float(both[name] or 0)) for name in names) and np.isfinite(float(both["nIoU"] or 0))
+    assert all(np.isfinite(float(neurons[name] or 0)) for name in names)
+
+
+def test_no_interval_passes_the_niou_of_identical_circuits() -> None:
+    found = comparison(SetPair(5, 5, 5, 40))
+    drawn = np.tile(np.linspace(0.2, 1, 9)[:, None], (1, found.reweighted.shape[1]))
+
+    told = row(replace(found, reweighted=drawn), "heads")
+
+    assert told["nIoU"] == told["high"] == 1.0 and float(told["low"] or 0) < 0.6
 
 
 def test_the_nodes_told_are_those_of_each_circuit_on_its_own_layout() -> None:

@@ -172,6 +172,16 @@ def test_the_control_is_of_questions_that_are_answered_from_text() -> None:
     assert row["Wilcoxon p"] is None
 
 
+def test_the_gap_of_what_is_known_by_name_has_no_interval_below_nothing() -> None:
+    some = [asked(2 * number, "blue", "red" if number == 0 else "blue") for number in range(12)]
+
+    rows = rows_of(some, "alias", 0)
+
+    known, named = row_of(rows, "known by name"), row_of(rows, "identified")
+    assert known["gap"] == named["gap"] == pytest.approx(1 / 12)
+    assert float(named["low"] or 0) < 0 < float(known["low"] or 0)
+
+
 def test_a_right_answer_that_stands_in_the_question_may_be_an_echo() -> None:
     told = asked(0, "blue", "blue", query="Is it blue or red?")
     untold, wrong = asked(2, "blue", "blue"), asked(4, "red", "red", query="Is it blue or red?")

@@ -17,14 +17,16 @@ from diptych.experiments._measured import Measured, random_scores
 from diptych.experiments._panels import Panel
 from diptych.experiments._survey import FoldScores
 from diptych.experiments._sweep import HELD_OUT, IN_SAMPLE
-from diptych.experiments.accuracy import accuracy_row
+from diptych.experiments.accuracy import _difference, accuracy_row
 from diptych.grid import Grid
 from diptych.items import Item, Task
 from diptych.layout import Layout
 from diptych.registry import names
 from diptych.result import Result
 from diptych.run import Run, Store
+from diptych.statistics import mcnemar
 from diptych.tasks.counting import counting
+from prompts import Noise
 from tiny import tiny
 
 
@@ -123,6 +125,19 @@ def test_prompts_of_one_cluster_are_resampled_together() -> None:
 
     assert (row["accuracy"], row["n"]) == (0.5, 10)
     assert math.isnan(float(row["low"] or 0))  # one cluster is no sample
+
+
+def test_accuracy_tells_text_minus_image_of_the_same_items_with_an_interval_and_a_p_value() -> None:
+    items = tuple(Item(f"i{n}", f"{n}", Noise(f"{n}"), "How many ?", str(n % 2), cluster=f"c{n}") for n in range(90))
+    task = Task("paired", 1, items, ("0", "1"))
+    size = len(task.split("test"))
+    text, image = np.arange(size) < size - 2, np.arange(size) < 12
+
+    told = _difference(task, {("text", "test"): text, ("image", "test"): image})
+
+    assert told["text minus image"] == pytest.approx((size - 14) / size) and told["McNemar p"] == mcnemar(text, image)
+    assert 0 < told["text minus image, low"] < told["text minus image"] < told["text minus image, high"]
+    assert _difference(replace(task, items=tuple(replace(item, image=None) for item in items)), {}) == {}
 
 
 def test_the_mean_over_folds_weighs_each_prompt_alike() -> None:

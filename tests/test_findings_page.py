@@ -61,7 +61,7 @@ def test_a_gain_counts_if_its_interval_is_above_zero_and_again_if_it_survives_ho
     assert "Its interval lies above 0 in 2: first counting, first sentiment (of these, 2 exceed" in text
     assert "and 1 have p ≤ .05 among all cells by Holm" in text and "below 0 in 1: second counting" in text
     assert "by +1.2 points in the mean over 4 pairs" in text
-    assert "| first | counting | 0.0 | +5.0 [+1.0, +9.0] | +4.0 | 0.01 | 0.04 |" in text
+    assert "| first | counting | 0.0 [-24.2, +24.2] | +5.0 [+1.0, +9.0] | +4.0 | 0.01 | 0.04 |" in text
 
 
 def test_a_gain_that_may_be_none_is_not_counted() -> None:
@@ -147,14 +147,44 @@ def test_an_overlap_that_the_sizes_decide_is_told_to_be_undefined() -> None:
     assert "in 0 of the 3 pairs in which all three are defined" in text
 
 
+def test_panels_differ_where_the_test_on_the_same_items_says_so_after_holm() -> None:
+    record = example()
+    for pair, p in zip(PAIRS, (0.001, 0.02, 0.02, None), strict=True):
+        entry(record, "accuracy", pair)["kept"]["p"] = p
+
+    text = section(rendered(record), "Is a task answered worse from the image?")
+
+    assert "McNemar's p is at most .05, by Holm's rule over the pairs, in 3." in text
+    assert "| 0.001 | 33.3 | 12 |" in text and "| – | 33.3 | 12 |" in text
+
+
+def test_what_is_kept_of_accuracy_holds_the_p_of_its_note() -> None:
+    from findings_kept import kept
+
+    rows = [
+        {"panel": panel, "split": "test", "accuracy": 0.5, "low": 0.4, "high": 0.6, "n": 9, "commonest answer": 0.1}
+        for panel in ("text", "image")
+    ]
+    notes = ["Text against image on the same test items: McNemar p = 0.0021."]
+
+    assert [kept(result(rows, {}, some, experiment="accuracy"))["p"] for some in (notes, [])] == [0.0021, None]
+
+
 def test_the_share_of_the_gap_is_of_all_pairs_and_beside_it_as_the_paper_averages_it() -> None:
     record = example()
     for pair, (gain, gap) in zip(PAIRS, [(0.1, 0.2), (-0.1, 0.2), (0.3, 0.2), (0.0, 0.0)], strict=True):
-        entry(record, "back_patching", pair)["kept"] |= {"gain": [gain, gain - 0.5, gain + 0.5], "gap": gap}
+        entry(record, "back_patching", pair)["kept"] |= {
+            "gain": [gain, gain - 0.5, gain + 0.5],
+            "gap": [gap, gap - 0.1, gap + 0.1],
+        }
 
     text = section(rendered(record), "Does back-patching help?")
 
     assert "all pairs: 50 %; averaged over ratios in (0, 1] alone, as in the paper: 50 % (1 of 4 pairs)" in text
+    for pair in PAIRS:
+        entry(record, "back_patching", pair)["kept"]["gap"] = [0.15, -0.2, 0.5]
+    unsure = section(rendered(record), "Does back-patching help?")
+    assert "all pairs: undefined, as the total gap may be 0; averaged" in unsure
 
 
 def test_an_experiment_that_refuses_is_told_with_its_reason() -> None:

@@ -35,7 +35,7 @@ def test_groups_by_the_other_prompts_of_a_cluster_do_not_make_the_image_right() 
     layers = {i.id: float(random.integers(4)) for i in items if right["image"][i.id]}  # known of right ones only
 
     found = Earliness.of(items, layers, early=2)
-    rows = found.rows(right, seed=0)  # type: ignore[arg-type]
+    rows = found.rows(right)  # type: ignore[arg-type]
 
     assert [row["group"] for row in rows] == ["early", "late"] and found.outside > 0
     for row in rows:
@@ -50,7 +50,7 @@ def test_no_gap_is_told_of_prompts_alone_in_their_cluster_or_of_few_clusters() -
 
     nobody, some = (Earliness.of(items, {i.id: 0.0 for i in items}, early=2) for items in (alone, few))
 
-    assert nobody.rows(right, 0) == some.rows(right, 0) == [] and nobody.outside == 20 and some.outside == 0
+    assert nobody.rows(right) == some.rows(right) == [] and nobody.outside == 20 and some.outside == 0
     assert "no cluster has a further prompt" in nobody.notes()[0] and told([], 20, 2) == ""
     assert "No gap is told of the early clusters: 9, at least 10 expected." in some.notes()
 

@@ -52,11 +52,20 @@ def test_no_gap_is_found_where_none_is_planted() -> None:
     assert found.difference.low < 0 < found.difference.high and found.p > 0.01
 
 
-def test_the_interval_of_twenty_entities_holds_the_planted_gap_as_often_as_it_says() -> None:
-    found = [gap(*simulated(20, seed), draws=300, seed=seed).difference for seed in range(1000)]
+def test_the_interval_of_sixty_entities_holds_the_planted_gap_as_often_as_it_says() -> None:
+    found = [gap(*simulated(60, seed), draws=10, seed=seed).difference for seed in range(500)]
 
     assert 0.93 <= np.mean([one.low <= PLANTED <= one.high for one in found]) <= 0.97
     assert np.mean([one.value for one in found]) == pytest.approx(PLANTED, abs=0.01)
+
+
+def test_a_gap_that_cannot_be_negative_has_no_interval_below_nothing() -> None:
+    right, lost, names = np.ones(20), np.array([0.0, *[1.0] * 19]), [f"e{n:02}" for n in range(20)]
+
+    free, bounded = (gap(right, lost, names, bounds=bounds).difference for bounds in ((-1, 1), (0, 1)))
+
+    assert free.value == bounded.value == 0.05
+    assert free.low < 0 < bounded.low < bounded.value < bounded.high <= free.high
 
 
 @pytest.mark.parametrize(

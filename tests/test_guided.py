@@ -205,7 +205,7 @@ def test_a_circuit_that_holds_no_data_has_no_part_of_the_patch() -> None:
     circuit = empty_on(vlm, layout)
     circuit.heads[1, layout.data.stop, 0] = True
 
-    rows, found = _rows(guide(circuit, vlm, task, 0.5), ["a", "b"], 0)
+    rows, found = _rows(guide(circuit, vlm, task, 0.5), ["a", "b"])
 
     assert [row["cell"] for row in rows if "undefined" in row] == ["data positions: circuit", "nodes: circuit"]
     assert [row["cell"] for row in rows if "gain" in row] == ["data positions: all", "nodes: all"]

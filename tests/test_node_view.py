@@ -14,7 +14,7 @@ from diptych.contributions import direct_contributions
 from diptych.errors import InputError
 from diptych.experiments._heads import Chosen, choose, depth_map, in_circuit
 from diptych.experiments._picture import map_over, picture_map, picture_positions
-from diptych.experiments._text import from_tensor
+from diptych.experiments._text import from_tensor, to_tensor
 from diptych.experiments._view import View
 from diptych.experiments.node_view import look, show
 from diptych.figures import PictureMaps
@@ -149,7 +149,7 @@ def test_what_cannot_be_read_is_left_out_with_the_reason() -> None:
     reasons = from_tensor(values["reasons"])
     assert len(reasons) == 2 and any("has no attention weights" in reason for reason in reasons)
     unread = values | {name: values[name][:, :1] for name in ("attention", "even")}
-    view = View.of([unread], [Chosen("query", other, 0, 1.0)], circuit, ["a", "b"], 0)
+    view = View.of([unread], [unread], [Chosen("query", other, 0, 1.0)], circuit, ["a", "b"], 0)
     assert [note for note in view.notes() if note.startswith("Not shown: ")] == [f"Not shown: {r}" for r in reasons]
     assert view.summary("t", "image").endswith(
         "neither attention nor direct contributions can be read (see the notes)."
@@ -168,7 +168,8 @@ def view(attention: list[list[float]], written: float = 0.5) -> View:
     mass = np.tile(np.array(attention), (4, 1, 1))
     chosen = [Chosen("query", 1, 0, 2.0), Chosen("generation", 2, 3, 1.0)]
     others = np.tile(np.array([1.0, 0.2, 0.0]), (4, 1))
-    return View(chosen, circuit, mass, spread, contributions, others, [], list("abcd"), 0)
+    beyond = (np.array(attention) - spread[0])[:, 1]
+    return View(chosen, circuit, mass, spread, beyond, contributions, others, [], list("abcd"), 0)
 
 
 def test_the_view_names_the_head_that_reads_more_than_an_even_spread_and_sums_what_is_written() -> None:
@@ -179,14 +180,34 @@ def test_the_view_names_the_head_that_reads_more_than_an_even_spread_and_sums_wh
     assert own == pytest.approx(np.full(4, 0.5)) and other == pytest.approx(np.full(4, 1.5))
     assert found.total() == pytest.approx(0.5 + 1.5 + 1.2)
     said = found.summary("t", "image")
-    assert "(generation: layer 2, head 3) puts 0.90 [0.90, 0.90] of its attention there, 0.50 if spread evenly" in said
+    assert (
+        "(generation: layer 2, head 3) puts 0.90 [0.90, 0.90] of its attention there on test, 0.50 if spread evenly"
+        in said
+    )
     assert "its heads at the last position (1) write +0.50 [+0.50, +0.50] of the +3.20 logits" in said
-    assert list(found.conditions()) == ["logits", "logits of the circuit's heads", "logits of other heads"]
-    assert list(found.conditions().values()) == pytest.approx([3.2, 0.5, 1.5])
+    reader, *logits = found.conditions().items()
+    assert reader == ("reads the data most on select", "generation: layer 2, head 3")
+    assert [name for name, _ in logits] == ["logits", "logits of the circuit's heads", "logits of other heads"]
+    assert [value for _, value in logits] == pytest.approx([3.2, 0.5, 1.5])
     assert "all other heads (15) +1.50 [+1.50, +1.50]" in said
     rows = found.rows()
     assert [row["value"] for row in rows if row["number"] == "direct contribution"] == [pytest.approx(0.5)]
     assert len(rows) == 2 * 4 + 1
+
+
+def test_the_head_that_reads_most_is_chosen_where_it_is_not_reported() -> None:
+    test = view([[0.1, 0.6, 0.3, 0.0], [0.0, 0.9, 0.1, 0.0]])
+    masses = ([[0.1, 0.8, 0.1, 0.0], [0.0, 0.7, 0.3, 0.0]], [[0.1, 0.8, 0.1, 0.0], [0.0, 0.6, 0.4, 0.0]])
+    select = [
+        {"attention": torch.tensor([mass]), "even": torch.tensor([[[0.1, 0.5, 0.4, 0.0]] * 2])} for mass in masses
+    ]
+    unit = {name: torch.from_numpy(getattr(test, name)) for name in ("attention", "even", "direct", "others")}
+
+    found = View.of([unit | {"reasons": to_tensor([])}], select, test.chosen, test.circuit, list("abcd"), 0)
+
+    assert found.beyond == pytest.approx([0.3, 0.15])
+    assert [one.segment for one in found.readers(2)] == ["query", "generation"]
+    assert "on select (query: layer 1, head 0) puts 0.60 [0.60, 0.60] of its" in found.summary("t", "image")
 
 
 def test_what_heads_write_together_is_told_with_its_interval_over_clusters() -> None:
@@ -301,7 +322,7 @@ def opened(folder: Path, size: float | None) -> Run:
 def test_the_view_of_a_circuit_shows_heads_numbers_and_pictures(tmp_path: Path) -> None:
     found = opened(tmp_path, 0.1).get("node_view", heads=2, examples=1)
 
-    assert found.conditions["circuit size"] == 0.1 and found.conditions["n test"]
+    assert found.conditions["circuit size"] == 0.1 and found.conditions["n test"] and found.conditions["n select"]
     (maps,) = (figure for figure in found.figures if isinstance(figure, PictureMaps))
     assert len(maps.maps) == 2 and maps.maps[0].values != maps.maps[1].values
     assert {row["segment"] for row in found.rows} <= set(SEGMENTS[1:])

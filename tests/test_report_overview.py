@@ -1,6 +1,7 @@
 """The overview of the report: three questions, answered with the numbers of whatever results are given."""
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -31,6 +32,13 @@ def test_the_gap_is_that_of_the_test_split():
         KeyFigure("right from image", "29.3%", "[25.0, 75.0]"),
         KeyFigure("text minus image", "66.7 points", ""),
     ]
+
+
+def test_the_gap_is_told_with_the_interval_that_accuracy_gives_it():
+    told = accuracy(text=0.96, image=0.293)
+    told = replace(told, conditions={"text minus image, low": 0.55, "text minus image, high": 0.76})
+
+    assert figures_of(told)[-1] == KeyFigure("text minus image", "66.7 points", "[55.0, 76.0]")
 
 
 @pytest.mark.parametrize("values", [{"image": 0.5}, {"text": None, "image": 0.5}])

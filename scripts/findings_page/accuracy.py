@@ -1,8 +1,8 @@
 """Accuracy: is a task answered worse from the image?"""
 
-from findings_page.record import Record
+from findings_page.record import LEVEL, Record, adjusted
 from findings_page.section import Section
-from findings_page.table import interval, middle, number, table
+from findings_page.table import chance, interval, middle, number, table
 
 
 def gaps(record: Record) -> tuple[int, int]:
@@ -12,6 +12,12 @@ def gaps(record: Record) -> tuple[int, int]:
     return worse, sum(kept["image"][1] > kept["text"][2] for kept in found)
 
 
+def apart(record: Record) -> int:
+    """In how many pairs the panels surely differ on the same items, by Holm's rule over the pairs."""
+    p_values = adjusted({of: kept["p"] for of, kept in record.kept("accuracy").items()})
+    return sum(p <= LEVEL for p in p_values.values())
+
+
 def here(record: Record) -> str:
     worse, better = gaps(record)
     found = record.kept("accuracy").values()
@@ -19,8 +25,9 @@ def here(record: Record) -> str:
     return (
         f"the image is answered worse, the two intervals apart, in {worse} of {record.count('accuracy')} pairs, and better in "
         f"{better}; to ask that intervals be apart is stricter than to test the difference on the same "
-        f"items. Text minus image: median {middle(differences, 1, 100, '+')} points, {number(min(differences), 1, 100, '+')} "
-        f"to {number(max(differences), 1, 100, '+')}. Where there is no gap, there is nothing to repair."
+        f"items: McNemar's p is at most .05, by Holm's rule over the pairs, in {apart(record)}. Text minus image: median "
+        f"{middle(differences, 1, 100, '+')} points, {number(min(differences), 1, 100, '+')} to "
+        f"{number(max(differences), 1, 100, '+')}. Where there is no gap, there is nothing to repair."
     )
 
 
@@ -29,12 +36,13 @@ def tables(record: Record) -> list[str]:
         [
             *of,
             *(interval(kept[panel], 1, 100) for panel in ("text", "image")),
+            chance(kept["p"]),
             number(kept["commonest"], 1, 100),
             str(kept["n"]["test"]),
         ]
         for of, kept in record.kept("accuracy").items()
     ]
-    return [table(["model", "task", "text, % right", "image, % right", "commonest answer, %", "n"], rows)]
+    return [table(["model", "task", "text, % right", "image, % right", "McNemar p", "commonest answer, %", "n"], rows)]
 
 
 SECTION = Section(

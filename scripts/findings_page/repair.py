@@ -1,5 +1,6 @@
 """Repair: does back-patching help on prompts that the cell was not chosen on?"""
 
+from diptych.gap_share import total_gap
 from findings_page.record import LEVEL, Record, adjusted, name
 from findings_page.section import Section
 from findings_page.table import above, below, chance, interval, listed, middle, number, points, table
@@ -42,24 +43,28 @@ def here(record: Record) -> str:
         f"(median {points_of(gains)}). Its interval lies above 0 in {len(sure)}: {listed(map(name, sure))}{judged}; below 0 in "
         f"{len(lost)}: {listed(map(name, lost))}. Chosen and reported on the same prompts, gains look better: the same cells show "
         f"{points(sum(chosen) / len(chosen))} on *select*, and the best cell on *test* itself {points(sum(best) / len(best))} there, "
-        f"in the mean. {closed(record)} Where a patch changes no answer of 100, a true gain or loss of 3 points is not ruled out "
-        f"(it shows none in 1 of 20 samples), although the interval is shorter."
+        f"in the mean. {closed(record)} Where a patch changes no answer of 100, a true gain or loss of 3 points is not ruled out: it "
+        f"shows none in 1 of 20 samples."
     )
 
 
 def closed(record: Record) -> str:
     """The share of the gap that is closed, over all pairs, and as Paper A averages it."""
-    found = [
-        (kept["gain"][0], kept["gap"]) for kept in record.kept("back_patching").values() if kept["gap"] is not None
-    ]
+    pairs = {of: kept for of, kept in record.kept("back_patching").items() if kept["gap"][0] is not None}
+    found = [(kept["gain"][0], kept["gap"][0]) for kept in pairs.values()]
     gains, gaps = (sum(values) for values in zip(*found, strict=True))
+    low, high = total_gap([{"task": task} | named("gap", kept["gap"]) for (_, task), kept in pairs.items()])
     kept = [gain / gap for gain, gap in found if gap and 0 < gain / gap <= 1]
-    told = f"{number(gains / gaps, 0, 100)} %" if gaps > 0 else "undefined"
+    told = f"{number(gains / gaps, 0, 100)} %" if low > 0 or high < 0 else "undefined, as the total gap may be 0"
     theirs = f"{number(sum(kept) / len(kept), 0, 100)} %" if kept else "undefined"
     return (
         f"Total gain over total gap, all pairs: {told}; averaged over ratios in (0, 1] alone, as in the paper: {theirs} ({len(kept)} "
         f"of {len(found)} pairs)."
     )
+
+
+def named(name: str, bounds: list[float]) -> dict[str, float]:
+    return dict(zip((name, f"{name}, low", f"{name}, high"), bounds, strict=True))
 
 
 def points_of(values: list[float]) -> str:
@@ -81,8 +86,8 @@ def tables(record: Record) -> list[str]:
         "helped, – where it changes no answer. Cell: source → destination, window.",
         table(["model", "task", *columns, "cell"], rows),
         "The same cell: the share of the gap that it closes in %, on text, with another item's picture, and with noise of matched "
-        "norm. The share is less than 0 where the cell widens the gap, – where the gap's interval contains 0, and without an "
-        "interval where some resamplings have no gap: of a gap of few prompts it says little.",
+        "norm. The share is less than 0 where the cell widens the gap, – where the gap's interval (first table) holds 0 or some "
+        "resamplings have no gap: of a gap of few prompts there is no share.",
         table(["model", "task", "share of gap, %", "on text", "wrong donor", "noise", "n"], controls),
     ]
 

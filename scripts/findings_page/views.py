@@ -29,9 +29,8 @@ def here(record: Record) -> str:
     return (
         f"the head behind the data that attends to it most, beyond an even spread, is the same one in both panels in {same} of "
         f"{both} pairs. The circuit's heads at the last position write {written} of the logits between answer and "
-        f"counter-answer directly, in the median; other heads, neurons and the embedding write the rest. What a head attends to "
-        f"is told of the "
-        f"prompts on which it was found to do so most, so on others it may be less."
+        f"counter-answer directly, in the median; other heads, neurons and the embedding write the rest. The head is chosen on "
+        f"*select*, and what it attends to is told of *test*."
     )
 
 

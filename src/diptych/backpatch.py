@@ -77,8 +77,7 @@ def back_patch(
     Cost ≤ 1F + Σ_cells (L − destination + half)/L · F.
     """
     bundles = _bundles(some, len(vlm.layers))
-    alike = len(bundles) < len(some)
-    own = trace(vlm, call, (positions.start, positions.stop) if alike else ())
+    own = trace(vlm, call, _ends(bundles, positions))
     sweep = _Sweep(vlm, call, positions, own, own.residuals if sources is None else sources)
     at_once = max(1, batch_size // call.batch)
     if own.past is not None:
@@ -87,6 +86,23 @@ def back_patch(
     else:
         for chunk in _chunks(sorted(set(some)), sweep.destinations, at_once):
             yield from sweep.whole(chunk)
+
+
+def forwards(some: Sequence[Cell], layers: int, positions: slice, length: int, *, alone: bool) -> float:
+    """Forwards per prompt of `length` positions that `back_patch` takes for these cells, its plain run included.
+
+    `alone`: whether the model's later positions can be computed alone. A layer asked for its keys alone counts nothing.
+    """
+    bundles = _bundles(some, layers)
+    ends = _ends(bundles, positions) if alone else ()
+    size, follow = positions.stop - positions.start, length - positions.stop
+    total = length * layers + sum(length - end for end in ends) * layers
+    for bundle in bundles:
+        first, *others = (destination for _, destination in bundle[0].pairs(layers))
+        lowest = [cell.pairs(layers)[0][1] for cell in bundle]
+        total += size * (layers - 1 - first - len({*others, layers - 1})) if ends else 0
+        total += sum((follow if ends else length) * (layers - 1 - one) for one in lowest)
+    return total / (length * layers)
 
 
 @torch.no_grad()
@@ -189,6 +205,11 @@ def _bundles(some: Sequence[Cell], layers: int) -> list[list[Cell]]:
     for cell in sorted(set(some), key=lambda cell: len(cell.pairs(layers)), reverse=True):
         found.setdefault(cell.pairs(layers)[-1], []).append(cell)
     return sorted(found.values(), key=lambda bundle: [pair[::-1] for pair in bundle[0].pairs(layers)])
+
+
+def _ends(bundles: Sequence[Sequence[Cell]], positions: slice) -> tuple[int, ...]:
+    """From where on positions have to be computed alone: nowhere if no two cells end alike."""
+    return (positions.start, positions.stop) if any(len(bundle) > 1 for bundle in bundles) else ()
 
 
 def _chunks(ordered: Sequence[Any], key: Callable[[Any], Any], size: int) -> Iterator[list[Any]]:

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
-from diptych.statistics import DRAWS, Estimate, bounded_mean, wilcoxon
+from diptych.statistics import DRAWS, Estimate, bounded_mean, paired_difference, wilcoxon
 from diptych.statistics.resampling import by_cluster
 
 
@@ -38,14 +38,16 @@ def gap(
     image: ArrayLike,
     entities: Sequence[str],
     *,
+    bounds: tuple[float, float] = (-1, 1),
     draws: int = DRAWS,
     level: float = 0.95,
     seed: int = 0,
 ) -> Gap:
     """Accuracy of each entity's questions, averaged over entities, each of which counts alike.
 
-    `text`, `image`: how right each question's answer is, from 0 to 1 [question]; `entities`: the entity of each question.
-    Entities are resampled for the intervals, as `bounded_mean` does. Raises `InputError` for
+    `text`, `image`: how right each question's answer is, from 0 to 1 [question]; `entities`: the entity of each question;
+    `bounds`: what text − image cannot leave, which is 0 to 1 where every question is one that text answers right.
+    Intervals are over entities: `bounded_mean` of accuracies, `paired_difference` of the gap. Raises `InputError` for
     values that are none, not finite or not of one length. Source: Cohen et al. 2412.14133, §3.
     """
     from_text, from_image = by_entity(text, entities), by_entity(image, entities)
@@ -53,7 +55,11 @@ def gap(
     names = sorted(set(entities))
     estimate = partial(bounded_mean, clusters=names, draws=draws, level=level, seed=seed)
     return Gap(
-        estimate(from_text), estimate(from_image), estimate(differences, bounds=(-1, 1)), differences, len(entities)
+        estimate(from_text),
+        estimate(from_image),
+        paired_difference(differences, names, bounds, level=level),
+        differences,
+        len(entities),
     )
 
 

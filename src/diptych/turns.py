@@ -55,7 +55,7 @@ def bounded_depth(curves: Float[np.ndarray, "layer n"], clusters: Sequence[str],
 
 
 def with_bounds(panel: Panel, name: str = "") -> Panel:
-    """A panel with one more cluster at each of −1 and 1, as large as clusters are on average (twice those of `bounded_mean`).
+    """A panel with one more cluster at each of −1 and 1, as large as clusters are on average.
 
     `name`: what tells them from those of another panel.
     """

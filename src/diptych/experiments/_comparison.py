@@ -102,20 +102,21 @@ class Comparison:
         return _defined([part.niou for part in parts]) / _defined(list(map(highest, parts)))
 
     def _interval(self, chosen: Sequence[int], value: float) -> dict[str, float]:
-        """Of the overlaps of methods §7 alone; the others have none."""
+        """Of the overlaps of methods §7 alone; the others have none. No nIoU is above 1, that of identical circuits."""
         if max(chosen) >= self.reweighted.shape[1]:
             return {"low": math.nan, "high": math.nan}
         low, high = student(value, self.reweighted[:, list(chosen)].mean(1), self.folds)
-        return {"low": low, "high": high}
+        return {"low": low, "high": min(high, 1.0) if math.isfinite(high) else high}
 
     def _halves(self, chosen: Sequence[int]) -> dict[str, float]:
         if max(chosen) >= len(self.halves[0]):
             return dict.fromkeys(("split half text", "split half image", "of ceiling"), math.nan)
+        """Undefined where a kind's is: beside an nIoU of both kinds, that of one would be another number."""
         within = [
-            _defined([above(half[i], half[i].iou, half[i].expected, self.compat) for i in chosen])
+            float(np.mean([above(half[i], half[i].iou, half[i].expected, self.compat) for i in chosen]))
             for half in self.halves
         ]
-        share = _defined([self._ceiling(i) for i in chosen])
+        share = float(np.mean([self._ceiling(i) for i in chosen]))
         return {"split half text": within[0], "split half image": within[1], "of ceiling": share}
 
     def _ceiling(self, index: int) -> float:

@@ -81,7 +81,6 @@ class Controls:
     identity: float
     clusters: Sequence[str]
     draws: int
-    seed: int
 
     @classmethod
     def of(
@@ -93,7 +92,7 @@ class Controls:
         found = [values for _, values in run.map(Halving(work, joined), units, name="image controls")]
         whole = joined(found)
         identity = float(whole["identity"].max())
-        return cls(cell, whole["right"].double().numpy(), identity, clusters(units), draws, seed)
+        return cls(cell, whole["right"].double().numpy(), identity, clusters(units), draws)
 
     @property
     def base(self) -> Array:
@@ -111,7 +110,7 @@ class Controls:
 
     def rows(self) -> list[Row]:
         """One per control; "own over wrong" compares the two patches, on the prompts that have a donor."""
-        row = partial(gain_row, "image", clusters=self.clusters, seed=self.seed)
+        row = partial(gain_row, "image", clusters=self.clusters)
         own, wrong = self.right[1], self.right[2]
         found = [
             row(f"{OWN}, prompts with a donor", self.base, own),

@@ -11,7 +11,7 @@ from diptych.experiments._text import fixed
 from diptych.figures import Bars, Series
 from diptych.items import MODALITIES, Item, Modality
 from diptych.result import Row, numbers
-from diptych.statistics import bounded_mean
+from diptych.statistics import paired_difference
 from diptych.turns import FEWEST
 
 GROUPS = ("early", "late")
@@ -44,9 +44,9 @@ class Earliness:
         """Whether any prompt is in a group."""
         return any(self.members.values())
 
-    def rows(self, right: Mapping[Modality, Mapping[str, float]], seed: int) -> list[Row]:
+    def rows(self, right: Mapping[Modality, Mapping[str, float]]) -> list[Row]:
         """Accuracies and gap of each group of at least `FEWEST` clusters."""
-        return [_row(group, some, right, seed) for group, some in self.members.items() if _clusters(some) >= FEWEST]
+        return [_row(group, some, right) for group, some in self.members.items() if _clusters(some) >= FEWEST]
 
     def notes(self) -> list[str]:
         """What no gap is told of."""
@@ -67,9 +67,9 @@ def _clusters(items: Sequence[Item]) -> int:
     return len({item.cluster for item in items})
 
 
-def _row(group: str, items: Sequence[Item], right: Mapping[Modality, Mapping[str, float]], seed: int) -> Row:
+def _row(group: str, items: Sequence[Item], right: Mapping[Modality, Mapping[str, float]]) -> Row:
     text, image = (np.array([right[panel][item.id] for item in items]) for panel in MODALITIES)
-    gap = bounded_mean(text - image, [item.cluster for item in items], (-1, 1), seed=seed)
+    gap = paired_difference(text - image, [item.cluster for item in items])
     accuracies = {"text": float(text.mean()), "image": float(image.mean())}
     return dict[str, Any](group=group, clusters=_clusters(items)) | accuracies | columns("gap", gap) | {"n": gap.n}
 

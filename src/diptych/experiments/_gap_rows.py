@@ -13,7 +13,7 @@ from diptych.statistics import holm
 KNOWN = "known by name"
 """Identified, and answered right from text, to control for perception and knowledge: the gap is what the picture loses.
 
-It cannot be negative, so it has no p value.
+It cannot be negative, so it has no p value, and its interval none below 0.
 """
 
 POPULATIONS: dict[str, Callable[[Asked, str], bool]] = {
@@ -26,6 +26,9 @@ POPULATIONS: dict[str, Callable[[Asked, str], bool]] = {
 
 Untold: of identified entities, and repeating what the text panel says would not be right.
 """
+
+BOUNDS = {KNOWN: (0.0, 1.0)}
+"""What the gap of a population cannot leave, where that is not −1 to 1."""
 
 PARTS: dict[str, Callable[[Asked], str]] = {
     "type": lambda one: one.naming.group,
@@ -60,7 +63,8 @@ def _row(family: str, name: str, asked: Sequence[Asked], match: str, seed: int) 
     values = dict.fromkeys(NUMBERS)
     if asked:
         text, image = ([one.right(panel, match) for one in asked] for panel in MODALITIES)
-        values = _numbers(gap(text, image, [one.item.cluster for one in asked], seed=seed))
+        clusters = [one.item.cluster for one in asked]
+        values = _numbers(gap(text, image, clusters, bounds=BOUNDS.get(name, (-1.0, 1.0)), seed=seed))
     entities = len({one.item.cluster for one in asked})
     return {"family": family, "of": name, "entities": entities, "questions": len(asked), **values}
 

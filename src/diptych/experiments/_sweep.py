@@ -20,7 +20,7 @@ from diptych.models.encode import AnswerTokens, collate, encode_item
 from diptych.models.vlm import VLM
 from diptych.result import Result
 from diptych.run import Run
-from diptych.statistics import Estimate, MaximumNull, bounded_mean, max_statistic_null, mcnemar, ratio_of_means
+from diptych.statistics import Estimate, MaximumNull, max_statistic_null, mcnemar, paired_difference, ratio_of_means
 
 Array = NDArray[np.float64]
 HELD_OUT, IN_SAMPLE = "chosen on select", "best on test (in-sample)"
@@ -152,7 +152,7 @@ class Sweep:
         where = self.test.cells[cell]
         place = {"source": where.source, "destination": where.destination, "window": where.window}
         gains, base, patched = self.test.gains[cell], self.test.base, self.test.patched[cell]
-        told = gain_row(self.modality, label, base, patched, self.test.clusters, self.seed) | place
+        told = gain_row(self.modality, label, base, patched, self.test.clusters) | place
         return told | {"gain on select": float(self.select.gains[cell].mean())} | self._share(gains)
 
     def _share(self, gains: Array) -> dict[str, Any]:
@@ -160,15 +160,15 @@ class Sweep:
         if not both:
             return {}
         gap = np.array([self.rivals[self.test.ids[place]] - self.test.base[place] for place in both])
-        share = ratio_of_means(gains[both], gap, [self.test.clusters[place] for place in both], seed=self.seed)
-        return {"gap": float(gap.mean()), **_bounds("share of gap", share)}
+        names = [self.test.clusters[place] for place in both]
+        below = paired_difference(gap, names)
+        share = ratio_of_means(gains[both], gap, names, below=below, seed=self.seed)
+        return _bounds("gap", below) | _bounds("share of gap", share)
 
 
-def gain_row(
-    modality: str, label: str, base: Array, patched: Array, clusters: Sequence[str], seed: int
-) -> dict[str, Any]:
+def gain_row(modality: str, label: str, base: Array, patched: Array, clusters: Sequence[str]) -> dict[str, Any]:
     """Accuracies before and after, with the interval of their difference; McNemar's test of prompts right or wrong."""
-    gain = bounded_mean(patched - base, clusters, (-1, 1), seed=seed)
+    gain = paired_difference(patched - base, clusters)
     single = bool(np.isin(patched, (0.0, 1.0)).all())
     return {
         "panel": modality,

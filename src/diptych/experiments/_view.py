@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from diptych.statistics import cluster_bootstrap
 Array = NDArray[np.float64]
 LAST, DATA = "generation", SEGMENTS.index("data")
 DIRECT = "direct contribution"
+READER = "reads the data most on select"
 WRITTEN = ("logits", "logits of the circuit's heads", "logits of other heads")
 
 
@@ -28,6 +30,7 @@ WRITTEN = ("logits", "logits of the circuit's heads", "logits of other heads")
 class View:
     """Of n prompts: attention [n, chosen, segment], what it is if spread evenly, and direct contributions.
 
+    `beyond`: how much more than evenly spread attention is on the data, mean over prompts of *select* [chosen].
     `direct`: [n, layer, head] at the last position; `others`: [n, (neurons, embedding, rest)].
     """
 
@@ -35,6 +38,7 @@ class View:
     circuit: Circuit
     attention: Array
     even: Array
+    beyond: Array
     direct: Array
     others: Array
     reasons: Sequence[str]
@@ -45,6 +49,7 @@ class View:
     def of(
         cls,
         units: Sequence[Mapping[str, Tensor]],
+        select: Sequence[Mapping[str, Tensor]],
         chosen: Sequence[Chosen],
         circuit: Circuit,
         clusters: Sequence[str],
@@ -54,8 +59,10 @@ class View:
         attention, even, written, others = (
             torch.cat([unit[name] for unit in units]).double().numpy() for name in columns
         )
+        tried, spread = (torch.cat([unit[name] for unit in select])[:, :, DATA].double() for name in columns[:2])
+        beyond = (tried - spread).mean(0).numpy()
         reasons = sorted({reason for unit in units for reason in from_tensor(unit["reasons"])})
-        return cls(chosen, circuit, attention, even, written, others, reasons, clusters, seed)
+        return cls(chosen, circuit, attention, even, beyond, written, others, reasons, clusters, seed)
 
     def rows(self) -> list[Row]:
         """One per head and number: attention to each segment, and the direct contribution of heads at the last position."""
@@ -86,10 +93,9 @@ class View:
         }
 
     def readers(self, count: int) -> list[Chosen]:
-        """The heads behind the data that attend to it most beyond an even spread, as far as weights are known."""
-        beyond = (self.attention - self.even)[:, :, DATA].mean(0)
-        able = [i for i, one in enumerate(self.chosen) if one.segment != "data" and math.isfinite(beyond[i])]
-        return [self.chosen[i] for i in sorted(able, key=lambda i: -beyond[i])[:count]]
+        """The heads behind the data that on *select* attend to it most beyond an even spread, as far as weights are known."""
+        able = [i for i, one in enumerate(self.chosen) if one.segment != "data" and math.isfinite(self.beyond[i])]
+        return [self.chosen[i] for i in sorted(able, key=lambda i: -self.beyond[i])[:count]]
 
     def share(self) -> tuple[Array, Array]:
         """Direct contribution of the circuit's heads of the last position, and of all other heads, in logits [n]."""
@@ -106,12 +112,14 @@ class View:
         """Answer minus counter-answer in logits: all parts together."""
         return float(self.direct.mean(0).sum() + self.others.mean(0).sum())
 
-    def conditions(self) -> dict[str, float]:
-        """What is written at the last position, in logits: all of it, by the circuit's heads there, by all other heads."""
+    def conditions(self) -> dict[str, Any]:
+        """The head that reads the data most; and what is written at the last position, in logits: all of it, by the circuit's
+        heads there, by all other heads."""
+        reader: dict[str, Any] = dict(zip((READER,), (one.name for one in self.readers(1)), strict=False))
         if not np.isfinite(self.direct).all():
-            return {}
+            return reader
         own, other = (float(values.mean()) for values in self.share())
-        return dict(zip(WRITTEN, (self.total(), own, other), strict=True))
+        return reader | dict(zip(WRITTEN, (self.total(), own, other), strict=True))
 
     def summary(self, task: str, modality: Modality) -> str:
         said = [*self._said_of_reader(), *self._said_of_writers()]
@@ -120,8 +128,8 @@ class View:
 
     def _said_of_reader(self) -> list[str]:
         return [
-            f"the head that reads the data most ({one.name}) puts {fixed(row['value'])} {interval(row)} of its attention "
-            f"there, {fixed(row['if spread evenly'])} if spread evenly"
+            f"the head that reads the data most on select ({one.name}) puts {fixed(row['value'])} {interval(row)} of its "
+            f"attention there on test, {fixed(row['if spread evenly'])} if spread evenly"
             for one in self.readers(1)
             for row in [self._rows(self.chosen.index(one), one)[DATA]]
         ]

@@ -23,10 +23,11 @@ from diptych.models.encode import AnswerTokens, Prompt, answer_tokens, collate, 
 from diptych.models.vlm import VLM
 from diptych.result import Row, numbers
 from diptych.run import Finding, Run, Unit
-from diptych.statistics import INTERVAL, Estimate, bounded_mean, mcnemar
+from diptych.statistics import INTERVAL, Estimate, bounded_mean, mcnemar, paired_difference
 
 VERSION = 3
 USES = ()
+DIFFERENCE = "text minus image"
 
 
 def accuracy(run: Run, *, seed: Seed = 0) -> Finding:
@@ -49,7 +50,9 @@ def accuracy(run: Run, *, seed: Seed = 0) -> Finding:
     return Finding(
         summary=_summary(run.task, rows),
         rows=rows,
-        conditions=facts | {"interval": INTERVAL, "seed": seed, "leading_space": answers.leading_space},
+        conditions=facts
+        | {"interval": INTERVAL, "seed": seed, "leading_space": answers.leading_space}
+        | _difference(run.task, cells),
         figures=[_bars(rows), example(run, answers)],
         notes=_notes(run.task, cells, answers),
         grids=grids,
@@ -142,6 +145,17 @@ def _summary(task: Task, rows: Sequence[Row]) -> str:
     said = [f"{fixed(r['accuracy'], 1, factor=100)}% from {p} {interval(r, 1, factor=100)}" for p, r in test.items()]
     chance = fixed(next(iter(test.values()))["commonest answer"], 1, factor=100)
     return f"On test, {task.name} is answered correctly {' and '.join(said)}; always giving the commonest answer: {chance}%."
+
+
+def _difference(task: Task, cells: dict[tuple[Modality, Split], Any]) -> dict[str, float]:
+    """Text minus image on test with its interval, and McNemar's p; nothing if items lack a panel."""
+    items = task.split("test")
+    if not items or not all(item.paired for item in items):
+        return {}
+    text, image = (cells[panel, "test"] for panel in MODALITIES)
+    found = paired_difference(text.astype(float) - image, [item.cluster for item in items])
+    told = {DIFFERENCE: found.value, f"{DIFFERENCE}, low": found.low, f"{DIFFERENCE}, high": found.high}
+    return told | {"McNemar p": mcnemar(text, image)}
 
 
 def _notes(task: Task, cells: dict[tuple[Modality, Split], Any], answers: AnswerTokens) -> list[str]:

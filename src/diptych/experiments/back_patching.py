@@ -15,7 +15,7 @@ from diptych.result import Row, numbers
 from diptych.run import Finding, Run
 from diptych.statistics import INTERVAL
 
-VERSION = 5
+VERSION = 6
 USES = ("accuracy",)
 NO_TEXT = "The task has no text panel: there is no text control, and no gap between the panels to close."
 
@@ -103,8 +103,8 @@ def _gap(reports: Sequence[Row]) -> str:
     shares = [_closing(row) for row in reports if "share of gap" in row]
     if not shares:
         return "No item of test has both panels, so there is no gap to close."
-    gap = fixed(reports[0]["gap"], 1, factor=100)
-    return f"The gap between text and image on test is {gap} points; {', '.join(shares)}."
+    gap, low, high = (fixed(reports[0][f"gap{end}"], 1, factor=100) for end in ("", ", low", ", high"))
+    return f"The gap between text and image on test is {gap} points [{low}, {high}]; {', '.join(shares)}."
 
 
 def _closing(row: Row) -> str:

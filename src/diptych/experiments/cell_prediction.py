@@ -1,6 +1,7 @@
 """Cell prediction: the best back-patching cell from one backward pass, against the sweep. What it costs, what it misses."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -10,7 +11,7 @@ import torch
 from scipy.stats import spearmanr
 from torch import Tensor
 
-from diptych.backpatch import Cell
+from diptych.backpatch import Cell, forwards
 from diptych.experiments._halving import Along, Halving
 from diptych.experiments._parameters import Count, Seed, Windows
 from diptych.experiments._survey import Survey
@@ -20,12 +21,13 @@ from diptych.figures import Bars, Heatmap, Series
 from diptych.first_order import first_order
 from diptych.items import Item
 from diptych.models.encode import AnswerTokens, collate, encode_item
+from diptych.models.trace import trace
 from diptych.models.vlm import VLM
 from diptych.result import Row, numbers
 from diptych.run import Finding, Run
-from diptych.statistics import INTERVAL, bounded_mean
+from diptych.statistics import INTERVAL, paired_difference
 
-VERSION = 3
+VERSION = 4
 USES = ("accuracy", "back_patching")
 BACKWARD = 1.0
 """Forwards that a backward pass to activations costs, parameters frozen (methods §15)."""
@@ -46,7 +48,8 @@ def cell_prediction(run: Run, *, windows: Windows = (1, 3, 5), shortlist: Count 
     ]
     effects: Array = torch.cat([one["effects"] for one in found], -1).double().mean(1).numpy()
     layers = int(found[0]["layers"][0])
-    rows = _rows(sweep, effects, shortlist, layers)
+    shapes = torch.cat([one["shapes"] for one in found], -1).T.tolist()
+    rows = _rows(sweep, effects, shortlist, partial(cost, shapes=shapes, layers=layers))
     agreement = rank_correlation(effects, sweep.select.gains.mean(1))
     return Finding(
         summary=_summary(run.task.name, rows, shortlist),
@@ -66,7 +69,7 @@ def cell_prediction(run: Run, *, windows: Windows = (1, 3, 5), shortlist: Count 
             f"Over {len(effects)} cells, predicted effects and measured gains on select have a rank correlation of "
             f"{fixed(agreement)}.",
             "Predicted: the first-order change of the log-odds of the answer among all answers. A backward pass counts as "
-            "one forward; of a cell, only the layers above the lowest destination count.",
+            "one forward; of a sweep, the layers and positions that it computes count.",
             "Regret: accuracy on test with the cell that the sweep chose on select, minus that with this one.",
         ],
     )
@@ -75,13 +78,25 @@ def cell_prediction(run: Run, *, windows: Windows = (1, 3, 5), shortlist: Count 
 def predict(
     vlm: VLM, payload: tuple[int, list[Item]], *, cells: Sequence[Cell], answers: AnswerTokens
 ) -> dict[str, Tensor]:
-    """First-order effect of each cell on each prompt's log-odds of its answer [cell, n], and the number of layers [n]."""
+    """First-order effect of each cell on each prompt's log-odds of its answer [cell, n], and the number of layers [n].
+
+    And its shape: the first and the last but one position of the data, how many positions there are, and whether later
+    ones can be computed alone [4, n].
+    """
     _, items = payload
     prompts = [encode_item(vlm, item, "image") for item in items]
     call = vlm.capture(collate(prompts))
     odds = partial(log_odds, answers=answers.of(items), choices=answers.choices)
-    effects = first_order(vlm, call, prompts[0].layout.data, cells, odds)
-    return {"effects": effects, "layers": torch.full((len(items),), len(vlm.layers))}
+    layout = prompts[0].layout
+    data = layout.data
+    effects = first_order(vlm, call, data, cells, odds)
+    alone = trace(vlm, call, (data.start, data.stop)).past is not None
+    shape = torch.tensor([data.start, data.stop, layout.length, alone])
+    return {
+        "effects": effects,
+        "layers": torch.full((len(items),), len(vlm.layers)),
+        "shapes": shape[:, None].expand(-1, len(items)),
+    }
 
 
 def log_odds(logits: Tensor, *, answers: Tensor, choices: Tensor) -> Tensor:
@@ -96,9 +111,13 @@ def rank_correlation(a: Array, b: Array) -> float:
     return float(spearmanr(a, b).statistic) if min(np.ptp(a), np.ptp(b)) > 0 else float("nan")
 
 
-def cost(cells: Sequence[Cell], layers: int) -> float:
-    """Forwards of running these cells on a prompt: the share of layers above the lowest destination of each."""
-    return sum(layers - 1 - min(destination for _, destination in cell.pairs(layers)) for cell in cells) / layers
+def cost(cells: Sequence[Cell], shapes: Sequence[Sequence[int]], layers: int) -> float:
+    """Forwards that a sweep of these cells takes per prompt, mean over the shapes of prompts that `predict` tells."""
+    counted = Counter(map(tuple, shapes))
+    return sum(
+        times * forwards(cells, layers, slice(start, stop), length, alone=bool(alone))
+        for (start, stop, length, alone), times in counted.items()
+    ) / len(shapes)
 
 
 @dataclass(frozen=True)
@@ -110,15 +129,15 @@ class _Way:
     forwards: float
 
 
-def _rows(sweep: Sweep, effects: Array, shortlist: int, layers: int) -> list[Row]:
+def _rows(sweep: Sweep, effects: Array, shortlist: int, cost: Callable[[Sequence[Cell]], float]) -> list[Row]:
     select: Outcomes = sweep.select
     best = np.argsort(-effects, kind="stable")[:shortlist].tolist()
     tried = max(best, key=lambda cell: float(select.gains[cell].mean()))
-    several = cost([select.cells[cell] for cell in best], layers)
+    several = cost([select.cells[cell] for cell in best])
     ways = (
-        _Way("sweep of all cells", select.best(), 1 + cost(select.cells, layers)),
+        _Way("sweep of all cells", select.best(), cost(select.cells)),
         _Way("first order", best[0], 1 + BACKWARD),
-        _Way(f"best of {shortlist} by first order", tried, 1 + BACKWARD + several),
+        _Way(f"best of {shortlist} by first order", tried, BACKWARD + several),
     )
     rows = [_row(sweep, way, sweep.test.patched[select.best()]) for way in ways]
     random = float(sweep.test.gains.mean())
@@ -127,8 +146,8 @@ def _rows(sweep: Sweep, effects: Array, shortlist: int, layers: int) -> list[Row
 
 def _row(sweep: Sweep, way: _Way, reference: Array) -> Row:
     where, test = sweep.test.cells[way.cell], sweep.test
-    gain = bounded_mean(test.gains[way.cell], test.clusters, (-1, 1), seed=sweep.seed)
-    regret = bounded_mean(reference - test.patched[way.cell], test.clusters, (-1, 1), seed=sweep.seed)
+    gain = paired_difference(test.gains[way.cell], test.clusters)
+    regret = paired_difference(reference - test.patched[way.cell], test.clusters)
     place: dict[str, Any] = {name: getattr(where, name) for name in ("source", "destination", "window")}
     return (
         {"way": way.name, **place, "gain": gain.value, "low": gain.low, "high": gain.high}

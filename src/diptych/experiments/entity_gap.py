@@ -13,8 +13,8 @@ from diptych.result import Row, numbers
 from diptych.run import Finding, Run
 from diptych.statistics import Estimate, share
 
-VERSION = 2
-MORE = "one more entity at each bound"
+VERSION = 3
+INTERVAL = "95% bootstrap over entities, 2000 draws, one more entity at each bound; of gaps score tests; of the identified share "
 USES = ()
 SHOWN = 12
 """Types and questions in a figure: those of the most entities."""
@@ -42,7 +42,7 @@ def entity_gap(
         | {f"n {split}": len(asked), f"dropped {split}": drops, "split": split, "seed": seed, "matcher": match}
         | {"entities": len(named), "entities identified": sum(named.values())}
         | {"decoding": f"greedy, at most {max_new_tokens} new tokens"}
-        | {"interval": f"95% bootstrap over entities, 2000 draws, {MORE}; of the identified share {identified.method}"},
+        | {"interval": f"{INTERVAL}{identified.method}"},
         figures=[_accuracies(rows), _gaps(rows)],
         notes=_notes(asked, match),
         grids={"written": to_lines([_plain(one, match) for one in asked])},

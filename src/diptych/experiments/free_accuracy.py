@@ -17,9 +17,9 @@ from diptych.items import MODALITIES, Item, Modality, Split
 from diptych.matching import accepted_answers, echoed, matcher
 from diptych.result import Result, Row, numbers
 from diptych.run import Finding, Run
-from diptych.statistics import INTERVAL, bounded_mean
+from diptych.statistics import INTERVAL, bounded_mean, paired_difference
 
-VERSION = 2
+VERSION = 3
 USES = ("free_answers",)
 
 PER_PANEL = ("panel", "n", "dropped", "cell")
@@ -117,7 +117,7 @@ class _Answers:
         if plain is None or plain.modality != self.modality or plain.name == self.name:
             return row | dict.fromkeys(("gain", "gain low", "gain high", "helped", "hurt"))
         gains = self.scores - plain.scores
-        gain = bounded_mean(gains, clusters, (-1, 1), seed=seed)
+        gain = paired_difference(gains, clusters)
         helped, hurt = int((gains > 0).sum()), int((gains < 0).sum())
         return row | {"gain": gain.value, "gain low": gain.low, "gain high": gain.high, "helped": helped, "hurt": hurt}
 

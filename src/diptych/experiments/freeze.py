@@ -35,7 +35,7 @@ from diptych.run import Finding, Run
 from diptych.statistics import INTERVAL, Estimate, cluster_bootstrap
 from diptych.turns import enough, undefined
 
-VERSION = 3
+VERSION = 4
 USES = ("accuracy", "cross_patch")
 EARLY = 5 / 32
 """The share of the layers within which an item is early: s < 5 of 32 layers (Paper B)."""
@@ -63,7 +63,7 @@ def freeze(run: Run, *, until: Count | None = None, early: Count | None = None, 
     shares = bounded_estimates(right, clusters, seed)
     used = [item for unit in selection.units(run.batch_size) for item in unit.payload[1]]
     sorted_out = _earliness(run, by_id(used, first) if last > 1 else {}, early)
-    groups = sorted_out.rows({m: survey.right(m, "test") for m in MODALITIES} if sorted_out.grouped else {}, seed)
+    groups = sorted_out.rows({m: survey.right(m, "test") for m in MODALITIES} if sorted_out.grouped else {})
     depths = {"sufficient layer": sufficient}
     return Finding(
         summary=_summary(

@@ -21,7 +21,7 @@ from diptych.items import Modality
 from diptych.result import Row
 from diptych.run import Finding, Run
 
-VERSION = 4
+VERSION = 5
 USES = ("accuracy", "discover", "faithfulness_curve", "back_patching")
 WAYS = {"positions": "data positions", "nodes": "nodes"}
 POSITIONS = {
@@ -63,7 +63,7 @@ def guided_back_patching(
     work = partial(work, answers=survey.answers, batch_size=run.batch_size)
     units = prompts.units(run.batch_size)
     found = Along(-1)([values for _, values in run.map(Halving(work, Along(-1)), units, name="guided")])
-    rows, judged = _rows(found, clusters(units), seed)
+    rows, judged = _rows(found, clusters(units))
     compared = compare(run, survey, panels, sweep.chosen, shared | discovery, resamples)
     place = {name: getattr(sweep.chosen, name) for name in ("source", "destination", "window")}
     return Finding(
@@ -77,7 +77,7 @@ def guided_back_patching(
         | {told: float(found[name].double().mean()) for name, told in POSITIONS.items()}
         | {"positions": positions, "judged at": f"p of at most {LEVEL} for each way"}
         | {
-            "interval": "95% cluster bootstrap, 2000 draws; of overlaps 95% Student, "
+            "interval": "95% score tests over clusters; of overlaps 95% Student, "
             + f"{resamples} random weights of folds"
         },
         figures=[*_bars(judged), *bars(compared)],
@@ -103,7 +103,7 @@ def _panel(
     return Panel(modality, FoldScores.of(run, found), size, {}, order)
 
 
-def _rows(found: dict[str, Tensor], clusters: Sequence[str], seed: int) -> tuple[list[Row], list[Judged]]:
+def _rows(found: dict[str, Tensor], clusters: Sequence[str]) -> tuple[list[Row], list[Judged]]:
     """A row for each part let through, random ones together, and how they compare."""
     base = found["base"].double().numpy()
     rows: list[Row] = []
@@ -111,7 +111,7 @@ def _rows(found: dict[str, Tensor], clusters: Sequence[str], seed: int) -> tuple
     for way, name in WAYS.items():
         right: Array = found[way].double().numpy()
         gains = (right - base).mean(1).tolist()
-        row = partial(gain_row, "image", base=base, clusters=clusters, seed=seed)
+        row = partial(gain_row, "image", base=base, clusters=clusters)
         parts = [row(f"{name}: {part}", patched=values) for part, values in zip(PARTS, right, strict=False)]
         random = gains[len(PARTS) :]
         judged.append(Judged(name, gains[0], gains[1], gains[2], random, parts[0]["low"], parts[1]["low"]))

@@ -28,7 +28,7 @@ from diptych.models.vlm import VLM
 from diptych.run import Finding, Run, Unit
 from diptych.statistics import INTERVAL
 
-VERSION = 3
+VERSION = 4
 USES = ("accuracy", "discover", "faithfulness_curve")
 
 
@@ -48,17 +48,22 @@ def node_view(
 
     What they attend to: attention from their positions in the circuit, summed over each segment. What they write: the
     direct contribution of all heads to answer minus counter-answer. `examples`: prompts whose picture is drawn under the
-    attention. `threshold`, `metric`, `discovery`, `positions`, `seed`: those of the circuit.
+    attention. The head that reads the data most is chosen on *select*. `threshold`, `metric`, `discovery`, `positions`,
+    `seed`: those of the circuit.
     """
     survey = Survey.of(run)
     shared: Options = {"metric": metric, "seed": seed, "positions": positions}
     scores, circuit, told = minimal(run, modality, threshold, discovery, shared)
     chosen = choose(scores, circuit, heads)
-    used = survey.contrasts(modality, "test", seed=seed, positions=(shared | discovery)["positions"])
+    place = (shared | discovery)["positions"]
+    used, select = (survey.contrasts(modality, split, seed=seed, positions=place) for split in ("test", "select"))
     units = used.units(run.batch_size)
-    work = partial(look, chosen=chosen, circuit=circuit, answers=survey.answers)
-    found = [values for _, values in run.map(Halving(work, Along(0, same=("reasons",))), units, name="test")]
-    view = View.of(found, chosen, circuit, clusters(units), seed)
+    told_to: dict[str, Any] = {"chosen": chosen, "circuit": circuit, "answers": survey.answers}
+    whole = Halving(partial(look, **told_to), Along(0, same=("reasons",)))
+    found = [values for _, values in run.map(whole, units, name="test")]
+    first = Halving(partial(attend, **told_to), Along(0))
+    tried = [values for _, values in run.map(first, select.units(run.batch_size), name="select")]
+    view = View.of(found, tried, chosen, circuit, clusters(units), seed)
     drawn = _examples(run, used.used[:examples], view) if modality == "image" else []
     return Finding(
         summary=view.summary(run.task.name, modality),
@@ -66,6 +71,7 @@ def node_view(
         conditions=survey.conditions
         | used.conditions()
         | used.alignment_conditions()
+        | select.conditions()
         | told
         | {"metric": metric, "threshold": threshold, "heads per segment": heads, "seed": seed, "split": "test"}
         | {"interval": INTERVAL}
@@ -94,14 +100,35 @@ def look(
     with torch.no_grad():
         call = vlm.capture(batch.clean)
     weights, reasons = readable_weights(vlm, call, chosen)
-    attended = [_attended(one, weights, circuit, batch.layout, len(batch)) for one in chosen]
     heads, others, reason = _written(vlm, call, batch)
-    return {
-        "attention": torch.stack([mass for mass, _ in attended], 1),
-        "even": torch.stack([even for _, even in attended], 1),
+    return _masses(chosen, weights, circuit, batch) | {
         "direct": heads,
         "others": others,
         "reasons": to_tensor(sorted({*reasons, *reason})),
+    }
+
+
+def attend(
+    vlm: VLM,
+    payload: tuple[int, Sequence[Contrast]],
+    *,
+    chosen: Sequence[Chosen],
+    circuit: Circuit,
+    answers: AnswerTokens,
+) -> dict[str, Tensor]:
+    """`attention` and `even` of `look` alone."""
+    _, contrasts = payload
+    (batch,) = encode(vlm, contrasts, answers, batch_size=len(contrasts)).batches
+    with torch.no_grad():
+        weights, _ = readable_weights(vlm, vlm.capture(batch.clean), chosen)
+    return _masses(chosen, weights, circuit, batch)
+
+
+def _masses(chosen: Sequence[Chosen], weights: dict[int, Tensor], circuit: Circuit, batch: Batch) -> dict[str, Tensor]:
+    attended = [_attended(one, weights, circuit, batch.layout, len(batch)) for one in chosen]
+    return {
+        "attention": torch.stack([mass for mass, _ in attended], 1),
+        "even": torch.stack([even for _, even in attended], 1),
     }
 
 
@@ -183,6 +210,6 @@ def _maps(drawn: Sequence[dict[str, Any]]) -> list[PictureMaps]:
         return []
     caption = (
         "Attention from the head's positions in the circuit to each image token, drawn where the token lies in the picture; "
-        "the heads that attend most to the picture from the query or the last position, on the first test prompts."
+        "the heads that on select attend most to the picture from the query or the last position, on the first test prompts."
     )
     return [PictureMaps("What the heads look at", caption, "attention", maps)]

@@ -19,7 +19,7 @@ from diptych.paper_compat import PaperCompat
 from diptych.result import Row, numbers
 from diptych.run import Finding, Run
 
-VERSION = 6
+VERSION = 7
 USES = ("accuracy", "discover", "faithfulness_curve")
 
 
@@ -67,7 +67,8 @@ def overlap(
             "two panels cannot be expected to agree better than that. The halves of one panel are of one size: 'of ceiling' "
             "is below 1 for circuits of different sizes even if one holds the other, 'share of the possible' is not.",
             "Circuits of different sizes cannot reach an nIoU of 1: the highest possible is reached where the larger one "
-            "holds all of the smaller, and the share of the possible is then 1, however low the nIoU.",
+            "holds all of the smaller, and the share of the possible is then 1, however low the nIoU. An interval may pass "
+            "it: circuits of other prompts divide their nodes otherwise among segments and kinds.",
             "The interval is for circuits found on as many prompts as here. Circuits found on more prompts are less noisy, "
             "so they tend to overlap more: compare with the split halves.",
             *_undefined(rows),

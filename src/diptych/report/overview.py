@@ -95,7 +95,9 @@ def _accuracy(result: Result) -> list[KeyFigure]:
     text_right, image_right = (row.get("accuracy") for row in panels.values())
     if not (known(text_right) and known(image_right)):
         return told
-    return [*told, KeyFigure("text minus image", _hundredths(text_right - image_right) + POINTS, "")]
+    ends = {end: result.conditions.get(f"text minus image, {end}") for end in ("low", "high")}
+    row: Row = {"gap": text_right - image_right, **ends}
+    return [*told, _figure("text minus image", row, "gap", _hundredths, POINTS)]
 
 
 def _overlap(result: Result) -> list[KeyFigure]:

@@ -1,5 +1,6 @@
 """How sure a number is: intervals (`estimates`), tests (`hypotheses`) and `nulls`; import public names from here."""
 
+from diptych.statistics.differences import paired_difference
 from diptych.statistics.estimates import (
     Estimate,
     bounded_mean,
@@ -29,6 +30,7 @@ __all__ = [
     "mcnemar",
     "mean",
     "mean_of_ratios",
+    "paired_difference",
     "ratio_of_means",
     "resampled_means",
     "share",

@@ -100,27 +100,31 @@ def bounded_mean(
 ) -> Estimate:
     """The mean of values that lie within `bounds`, with an interval that is not empty where all values are alike.
 
-    `values`: [n], such as accuracies, or with bounds (-1, 1) differences of accuracies. Percentiles of the cluster bootstrap,
-    among whose clusters are one more at each bound, as large as clusters are on average, divided by the width of the
-    bounds. The mean itself is that of the values alone. Raises `InputError` for values out of bounds, and as
-    `cluster_bootstrap` does. Of differences it is too short where few values are not 0 and these of one sign: `0 of 100`
-    gives ±0.015, and values of which 2 % are 1 and all others 0 are covered in 87 % of data sets (decision 0016).
-    Source: after Agresti & Caffo 2000 (shares) and Agresti & Min 2005 (their differences).
+    `values`: [n], such as accuracies; of their differences take `paired_difference`. Percentiles of the cluster bootstrap,
+    among whose clusters are one more at each bound, as large as clusters are on average. The mean itself is that of the
+    values alone. Raises `InputError` for values out of bounds, and as `cluster_bootstrap` does.
+    Source: after Agresti & Caffo 2000.
     """
     columns, members = by_cluster(values, clusters)
+    refuse_beyond(columns, bounds)
     low, high = bounds
-    if columns.min() < low or columns.max() > high:
-        raise InputError(
-            f"Values from {columns.min():.3g} to {columns.max():.3g} do not lie within [{low:g}, {high:g}]. Give the bounds that "
-            "they cannot leave, or use `cluster_bootstrap`."
-        )
-    size = columns.shape[1] / len(members) / (high - low)
+    size = columns.shape[1] / len(members)
     sums = np.append(cluster_sums(columns, members)[0], [low * size, high * size])
     sizes = np.append([float(rows.size) for rows in members], [size, size])
     picks = drawn_clusters(len(sums), draws, seed)
     samples = sums[picks].sum(axis=1) / sizes[picks].sum(axis=1)
     found = _estimate(mean(columns[0]), samples, columns, members, level, draws, seed, quantiles=level)
     return replace(found, method=f"{found.method}, one more cluster at each of {low:g} and {high:g}")
+
+
+def refuse_beyond(columns: Float[np.ndarray, "column n"], bounds: tuple[float, float]) -> None:
+    """Raise `InputError` for values out of bounds."""
+    low, high = bounds
+    if columns.min() < low or columns.max() > high:
+        raise InputError(
+            f"Values from {columns.min():.3g} to {columns.max():.3g} do not lie within [{low:g}, {high:g}]. Give the bounds that "
+            "they cannot leave, or use `cluster_bootstrap`."
+        )
 
 
 def resampled_means(
@@ -137,21 +141,26 @@ def ratio_of_means(
     denominator: ArrayLike,
     clusters: Sequence[str],
     *,
+    below: Estimate | None = None,
     draws: int = DRAWS,
     level: float = 0.95,
     seed: int = 0,
 ) -> Estimate:
-    """mean(numerator) / mean(denominator), both resampled together; nan if the denominator's interval contains 0."""
+    """mean(numerator) / mean(denominator), both resampled together; nan if the denominator may be 0.
+
+    So it is if its interval contains 0, or if it is 0 in a resampling, as that of few values of one sign.
+    `below`: the denominator's mean with its interval, by default that of `cluster_bootstrap`.
+    """
     columns, members = by_cluster([np.asarray(numerator, float), np.asarray(denominator, float)], clusters)
-    below = cluster_bootstrap(columns[1], clusters, draws=draws, level=level, seed=seed)
+    below = below or cluster_bootstrap(columns[1], clusters, draws=draws, level=level, seed=seed)
     if below.low <= 0 <= below.high or math.isnan(below.low):
         reason = below.reason or f"the denominator's interval [{below.low:.3g}, {below.high:.3g}] contains 0"
-        return replace(below, value=math.nan, low=math.nan, high=math.nan, reason=reason)
+        return _undefined(below, reason)
     above_sums, below_sums = resampled_sums(columns, members, drawn_clusters(len(members), draws, seed))
+    if none := int((below_sums == 0).sum()):
+        return _undefined(below, f"the denominator is 0 in {none} of {draws} resamplings")
     value = float(columns[0].mean() / columns[1].mean())
-    with np.errstate(divide="ignore", invalid="ignore"):  # a draw may hold no denominator at all
-        ratios = above_sums / below_sums
-    return _estimate(value, ratios, columns, members, level, draws, seed)
+    return _estimate(value, above_sums / below_sums, columns, members, level, draws, seed)
 
 
 def mean_of_ratios(
@@ -178,6 +187,10 @@ def mean_of_ratios(
         estimate = _estimate(math.nan, undefined, columns, members, level, draws, seed)
         return replace(estimate, reason=f"{zeros} of {sizes.size} denominators are 0"), small
     return cluster_bootstrap(columns[0] / columns[1], clusters, draws=draws, level=level, seed=seed), small
+
+
+def _undefined(found: Estimate, reason: str) -> Estimate:
+    return replace(found, value=math.nan, low=math.nan, high=math.nan, reason=reason)
 
 
 def _resample(

@@ -11,8 +11,12 @@ from diptych.errors import InputError
 DRAWS = 2000
 """Resamplings behind an interval (methods §13)."""
 
-INTERVAL = f"95% cluster bootstrap, {DRAWS} draws; expanded for few clusters, of accuracies with one more cluster at each bound"
-"""How experiments make their intervals: `cluster_bootstrap`, and `bounded_mean` of accuracies and their differences."""
+INTERVAL = (
+    f"95% cluster bootstrap, {DRAWS} draws; expanded for few clusters, of accuracies with one more cluster at each bound; "
+    "of their differences score tests"
+)
+"""How experiments make their intervals: `cluster_bootstrap`; `bounded_mean` of accuracies, `paired_difference` of their
+differences."""
 
 
 def by_cluster(
