@@ -29,7 +29,11 @@ def study(
         str, typer.Option(help="i/n: only the i-th of n shares, each of whole pairs of model and task.")
     ] = "1/1",
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="List the cells, what is stored and what the rest will take.")
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="List the cells, what is stored and what the rest will take; status 1 if one cannot be run.",
+        ),
     ] = False,
     by: Kind = "serial",
     workers: Workers = None,
