@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -70,7 +71,11 @@ def test_a_report_is_made_from_the_folder_alone(lab: Path, command: Command) -> 
 
     assert said.status == 0
     assert said.out == "page.html\n"
-    assert "0.5 1 a" in (lab / "page.html").read_text()
+    text = (lab / "page.html").read_text()
+    assert "0.5 1 a" in text
+    assert (
+        f"with <code>diptych report runs</code> from 1 result, computed on {datetime.now(UTC):%Y-%m-%d} (UTC)" in text
+    )
 
 
 def test_the_figures_of_a_report_are_written_on_request(lab: Path, command: Command) -> None:

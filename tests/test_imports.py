@@ -16,6 +16,7 @@ BASE = {
     "pictures",
     "raster",
     "registry",
+    "retries",
 }
 VALUES = {
     "activations",
@@ -67,6 +68,7 @@ LOWER = {
     "errors": set(),
     "files": set(),
     "registry": {"errors"},
+    "retries": set(),
     "parameters": {"errors", "registry"},
     "raster": {"errors"},
     "pictures": {"errors", "registry", "raster"},

@@ -1,7 +1,10 @@
 """Ray, for real: two nodes on this machine, workers and a node that are killed, and the same bytes as without it."""
 
+import logging
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +17,7 @@ from ray.cluster_utils import Cluster
 
 from diptych.cli import main
 from diptych.errors import InputError
-from diptych.run import Driver, Store, Study, Unit
+from diptych.run import Driver, Store, Study, Unit, patience
 from diptych.run.ray import RayWorkers
 
 LAB = Path(__file__).parent / "lab"
@@ -90,6 +93,51 @@ def test_workers_that_cannot_be_are_refused(options: dict[str, Any], message: st
     assert not ray.is_initialized()
 
 
+def test_a_ray_that_cannot_be_started_is_a_message_that_says_what_to_do(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "diptych", "study", str(STUDY), "--executor", "ray"]
+    paths = {
+        "PYTHONPATH": ":".join(sys.path),
+        "RAY_TMPDIR": f"{tmp_path}/{'deep' * 30}",
+    }  # a socket's may have 107 letters
+
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **paths})
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("diptych: Ray cannot be started: ")
+    assert "107" in done.stderr and "work serially, without `--executor ray`" in done.stderr
+
+
+def test_a_cluster_that_is_not_there_is_told_with_what_to_do() -> None:
+    with pytest.raises(InputError, match=r"Ray cannot be reached at 'nothing': .* Start it with `ray start`"):
+        RayWorkers(1, address="nothing").__enter__()
+
+
+def test_while_no_node_has_room_it_is_told_and_waited_for_a_node_and_then_given_up(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(patience, "TICK", 0.5)
+    monkeypatch.setattr(patience, "GIVEN_UP", 1.5)
+    nodes = [cluster.add_node(**{**SMALL, "num_cpus": 2})]
+
+    def bring_a_node(record: logging.LogRecord) -> bool:
+        if "no node has room for it" in record.getMessage() and len(nodes) == 1:
+            nodes.append(cluster.add_node(**{**SMALL, "num_cpus": 2}))
+        return True
+
+    monkeypatch.setattr(patience.log, "filters", [bring_a_node])
+    with RayWorkers(1, address=cluster.address, cpus=2) as workers:
+        done = workers(lambda vlm, payload: {}, [Unit(name, None) for name in "abc"], lambda: None)  # type: ignore[arg-type, return-value]
+        assert next(done)[0].id == "a"
+        cluster.remove_node(nodes[0])  # gracefully: of one that is killed Ray learns late
+        assert next(done)[0].id == "b"
+        cluster.remove_node(nodes[1])
+        with pytest.raises(InputError, match=r"^No node has had room for a worker of 2 CPUs and 0 GPUs for 2 s"):
+            next(done)
+
+    assert len(nodes) == 2
+    assert "Waiting for a worker of 2 CPUs and 0 GPUs" in caplog.text
+
+
 def test_the_command_line_passes_on_what_workers_are_to_be(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -135,7 +183,7 @@ def test_a_unit_that_ends_every_worker_is_told(workers: RayWorkers, monkeypatch:
         os.kill(os.getpid(), signal.SIGKILL)
         return {}
 
-    with pytest.raises(RuntimeError, match="1 workers ended over unit 'a', perhaps for want of memory"):
+    with pytest.raises(InputError, match="1 workers ended over unit 'a', perhaps for want of memory: .*`--batch-size`"):
         list(workers(deadly, [Unit("a", None)], lambda: None))  # type: ignore[arg-type, return-value]
 
 

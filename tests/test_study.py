@@ -269,7 +269,7 @@ def test_a_shard_of_another_form_is_refused(
     assert not Path("runs").exists()
 
 
-def test_a_dry_run_lists_what_is_stored_and_writes_nothing(
+def test_a_dry_run_lists_what_is_stored_writes_nothing_and_ends_as_the_study_would(
     lab: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("COLUMNS", "200")
@@ -279,12 +279,26 @@ def test_a_dry_run_lists_what_is_stored_and_writes_nothing(
 
     status = call(monkeypatch, str(path), "--dry-run")
 
-    printed = capsys.readouterr().out
-    assert status == 0
+    printed, err = capsys.readouterr()
+    assert status == 1
     assert [line.split("│")[4].strip() for line in printed.splitlines() if line.startswith("│")] == ["?", "complete"]
     assert "2 cells, 1 complete" in printed
-    assert "Not known, nobody/nothing · crosses.py" in printed
+    assert err.startswith("diptych: 1 of 2 cells cannot be run here:\n  nobody/nothing · crosses.py · ")
+    assert "No model 'nobody/nothing'" in err
     assert sorted(Path().rglob("*")) == before
+
+
+def test_a_dry_run_ends_well_if_only_its_rehearsal_failed(
+    lab: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    experiments = f"[{{name: {SEEDED}, parameters: {{fail: input}}}}]"
+    path = file(f"models: random:qwen2_vl\ntasks: crosses.py\nexperiments: {experiments}\n")
+
+    status = call(monkeypatch, str(path), "--dry-run")
+
+    printed, err = capsys.readouterr()
+    assert (status, err) == (0, "")
+    assert "Not known, random:qwen2_vl · crosses.py" in printed and "The data cannot be used." in printed
 
 
 def test_the_study_of_the_examples_is_one_and_its_cells_can_be_run() -> None:

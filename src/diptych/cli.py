@@ -75,8 +75,9 @@ def demo(
     with resumable(out):
         import torch
 
-        from diptych.report.build import build
+        from diptych.report.build import Origin, build
         from diptych.run import Run, Store
+        from diptych.run.listing import days
         from diptych.run.progress import bars, lines
 
         torch.set_num_threads(1)  # in so small a model, threads on busy cores only wait for each other
@@ -87,7 +88,9 @@ def demo(
             for experiment, parameters in (*DEMO, *(DEMO_FIRST if place == 0 else ())):
                 results.append(handle.get(experiment, **parameters))
                 tell(results[-1])
-        print(build(results, out / "report.html", title=f"{model}: {', '.join(task)}"))
+        chosen = "".join(f" --task {name}" for name in task)
+        origin = Origin(f"diptych demo --model {model}{chosen}", days(Store(out), results))
+        print(build(results, out / "report.html", title=f"{model}: {', '.join(task)}", origin=origin))
 
 
 @app.command()
@@ -139,14 +142,15 @@ def report(
     show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
 ) -> None:
     """Make one page of all results in a folder of runs, but for stale ones; needs no model."""
-    from diptych.report.build import build
-    from diptych.run.listing import current
+    from diptych.report.build import Origin, build
+    from diptych.run.listing import current, days
     from diptych.run.store import Store
 
-    results = current(Store(runs))
+    results = current(store := Store(runs))
     if not results:
         raise InputError(f"No finished results in '{runs}'. Expected a folder made by `diptych run` or `diptych demo`.")
-    path = build(results, out, title=f"Results in {runs.resolve().name}")
+    origin = Origin(f"diptych report {runs.resolve().name}", days(store, results))
+    path = build(results, out, title=f"Results in {runs.resolve().name}", origin=origin)
     if figures:
         drawn = [file for result in results for file in result.save_figures(figures)]
         print(f"{figures}: {len(drawn)} figures")

@@ -29,7 +29,11 @@ def study(
         str, typer.Option(help="i/n: only the i-th of n shares, each of whole pairs of model and task.")
     ] = "1/1",
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="List the cells, what is stored and what the rest will take.")
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="List the cells, what is stored and what the rest will take; status 1 if one cannot be run.",
+        ),
     ] = False,
     by: Kind = "serial",
     workers: Workers = None,
@@ -37,7 +41,7 @@ def study(
     cpus: Cpus = 1,
     gpus: Gpus = None,
 ) -> None:
-    """Run every experiment on every task with every model of a study file; status 1 if one of them fails."""
+    """Run every experiment on every task with every model of a study file; status 1 if a cell fails, or cannot be run."""
     with resumable(runs):
         from diptych.run import Driver, Store, read_study
         from diptych.run.progress import for_terminal
@@ -62,13 +66,18 @@ def _run(driver: "Driver", wanted: "Study", cells: "list[Cell]") -> None:
             failed.append(f"{outcome.cell}: {outcome.reason}")
         else:
             tell(outcome.result)
-    if failed:
-        print(f"diptych: {len(failed)} of {len(cells)} cells failed:", *failed, sep="\n  ", file=sys.stderr)
+    _require_none(failed, f"of {len(cells)} cells failed")
+
+
+def _require_none(cells: list[str], what: str) -> None:
+    """End with status 1 and the reasons if there are any."""
+    if cells:
+        print(f"diptych: {len(cells)} {what}:", *cells, sep="\n  ", file=sys.stderr)
         raise typer.Exit(1)
 
 
 def _tell_plan(driver: "Driver", wanted: "Study", shard: tuple[int, int]) -> None:
-    from diptych.run.estimate import ITEMS, Cost, Rehearsal
+    from diptych.run.estimate import ITEMS, Cost, Impossible, Rehearsal
 
     cells = wanted.cells(shard)
     plan = [one for one in driver.plan(wanted) if one.cell in cells]
@@ -87,9 +96,10 @@ def _tell_plan(driver: "Driver", wanted: "Study", shard: tuple[int, int]) -> Non
         f"forwards of one prompt, {duration(sum(c.seconds for c in known))} on this machine, if time "
         f"grows with the items as from {ITEMS} per split of each model's first task."
     )
-    for one in missing:
-        if isinstance(reason := costs[id(one)], str):
-            print(f"Not known, {one.cell}: {reason}")
+    unknown = [(one.cell, costs[id(one)]) for one in missing]
+    print(*(f"Not known, {cell}: {reason}\n" for cell, reason in unknown if isinstance(reason, str)), sep="", end="")
+    impossible = [f"{cell}: {why.reason}" for cell, why in unknown if isinstance(why, Impossible)]
+    _require_none(impossible, f"of {len(plan)} cells cannot be run here")
 
 
 def duration(seconds: float) -> str:

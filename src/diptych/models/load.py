@@ -21,6 +21,7 @@ from diptych.models.readable import require_decoder_only, supported_kernel
 from diptych.models.sketches import every_sketch
 from diptych.models.vlm import VLM
 from diptych.registry import user_file
+from diptych.retries import told_once
 
 ORGANISM = "organism/"
 LOADING_ERRORS = (OSError, ValueError, RuntimeError, ImportError, SafetensorError, AssertionError)
@@ -114,7 +115,8 @@ def load(
         vlm = (_made if is_file(name) else _random)(name, attention, dtype, processor)
     else:
         options = storage | {"revision": revision, "dtype": DTYPES[dtype]}
-        vlm = _pretrained(name, attention, options, quantisation, processor)
+        with told_once():
+            vlm = _pretrained(name, attention, options, quantisation, processor)
     vlm.digest = model_digest(vlm.digest, locate(name), vlm.revision)
     vlm.pixels, vlm.system = pixels, system
     if pixels is not None:

@@ -3,9 +3,11 @@
 import base64
 import hashlib
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from importlib import metadata
 from importlib.resources import files
 from pathlib import Path
+from urllib.parse import quote
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
@@ -13,7 +15,8 @@ from markupsafe import Markup
 from diptych.errors import InputError
 from diptych.files import write_text
 from diptych.report import plates, sections
-from diptych.report.tables import text
+from diptych.report.pictures import Pictures
+from diptych.report.tables import prose, text
 from diptych.result import Result
 
 QUESTION = "How does this model do the same task from text and from an image?"
@@ -21,7 +24,15 @@ LONG_TABLE = 20
 """Tables of more rows start closed."""
 
 
-def build(results: Sequence[Result], path: Path, *, title: str = "A diptych report") -> Path:
+@dataclass(frozen=True)
+class Origin:
+    """What the foot of a page tells besides: the command that made it, and the days on which its results were computed."""
+
+    command: str = ""
+    days: Sequence[str] = ()
+
+
+def build(results: Sequence[Result], path: Path, *, title: str = "A diptych report", origin: Origin = Origin()) -> Path:
     """Write the report of `results`, in their order, to `path`, at once or not at all; returns `path`.
 
     Raises `InputError` for an empty list and for a path that cannot be written.
@@ -30,7 +41,7 @@ def build(results: Sequence[Result], path: Path, *, title: str = "A diptych repo
         raise InputError(
             "A report needs at least one result; got none. Run an experiment first, or check the run folder's path."
         )
-    page = render(results, title=title)
+    page = render(results, title=title, origin=origin)
     try:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         write_text(Path(path), page)
@@ -41,7 +52,7 @@ def build(results: Sequence[Result], path: Path, *, title: str = "A diptych repo
     return Path(path)
 
 
-def render(results: Sequence[Result], *, title: str) -> str:
+def render(results: Sequence[Result], *, title: str, origin: Origin = Origin()) -> str:
     """The page as text; equal results give equal text."""
     scripts = [_asset("vendor/plotly-cartesian.min.js"), _asset("overlay.js"), _asset("view.js")]
     return (
@@ -57,6 +68,9 @@ def render(results: Sequence[Result], *, title: str) -> str:
             models=list(dict.fromkeys(str(result.identity["model"]) for result in results)),
             tasks=list(dict.fromkeys(str(result.identity["task"]) for result in results)),
             count=len(results),
+            pictures=Pictures(),
+            origin=origin,
+            version=_version(),
         )
     )
 
@@ -66,10 +80,16 @@ def environment() -> Environment:
     found = Environment(
         loader=FunctionLoader(_asset), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    found.policies["json.dumps_kwargs"] = {"sort_keys": True, "allow_nan": False, "separators": (",", ":")}
+    found.policies["json.dumps_kwargs"] = {
+        "sort_keys": True,
+        "ensure_ascii": False,
+        "allow_nan": False,
+        "separators": (",", ":"),
+    }
     found.globals |= {"token_runs": plates.token_runs, "verdict": plates.verdict, "long_table": LONG_TABLE}
     found.filters |= {
         "number": text,
+        "prose": prose,
         "heading": sections.heading,
         "visible": visible,
         "download": download,
@@ -85,7 +105,7 @@ def visible(token: str) -> str:
 
 def download(text: str) -> str:
     """An address that holds the text itself, so that a link can save it offline."""
-    return "data:text/csv;charset=utf-8;base64," + base64.b64encode(text.encode()).decode()
+    return "data:text/csv;charset=utf-8," + quote(text, safe=" ,;:!*()[]+=/?@")
 
 
 def _policy(scripts: Sequence[str]) -> str:
@@ -94,6 +114,13 @@ def _policy(scripts: Sequence[str]) -> str:
         f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'" for script in scripts
     )
     return f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
+
+
+def _version() -> str:
+    try:
+        return metadata.version("diptych")
+    except metadata.PackageNotFoundError:
+        return "(not installed)"
 
 
 def _asset(name: str) -> str:

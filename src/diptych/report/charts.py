@@ -100,8 +100,7 @@ def _line(figure: Curves, series: Series, colour: str, dash: str) -> Plot:
         "y": [short(value) for value in series.values],
         "line": {"color": colour, "width": 2.25, "dash": dash},
         "marker": {"color": colour, "size": 6 if len(figure.x) <= 24 else 4},
-        "hoverinfo": "text",
-        "hovertext": _hover(figure, series, [text(value) for value in figure.x]),
+        **_hover(figure, series, [text(value) for value in figure.x]),
     }
 
 
@@ -133,8 +132,7 @@ def _bar(figure: Bars, series: Series, colour: str, hatch: str) -> Plot:
         "x": list(range(len(series.values))),
         "y": [short(value) for value in series.values],
         "marker": {"color": colour, "pattern": {"shape": hatch, "fillmode": "replace"}},
-        "hoverinfo": "text",
-        "hovertext": _hover(figure, series, figure.categories),
+        **_hover(figure, series, figure.categories),
         **_whiskers(series),
     }
 
@@ -149,8 +147,7 @@ def _points(figure: Dumbbells, series: Series, place: int, colour: str) -> Plot:
         "x": [short(value) for value in series.values],
         "y": [at + shift for at in range(len(series.values))],
         "marker": {"color": colour, "size": 11},
-        "hoverinfo": "text",
-        "hovertext": _hover(figure, series, figure.categories),
+        **_hover(figure, series, figure.categories),
         **_whiskers(series, "error_x"),
     }
 
@@ -178,10 +175,14 @@ def _distances(high: Sequence[Number], low: Sequence[Number]) -> list[Number]:
     return [short(h - v) if known(h) and known(v) else None for h, v in zip(high, low, strict=True)]
 
 
-def _hover(figure: Curves | Bars, series: Series, x: Sequence[str]) -> list[str]:
-    head = f"<b>{safe(series.name)}</b><br>{safe(figure.x_title)}: "
+def _hover(figure: Curves | Bars, series: Series, x: Sequence[str]) -> Plot:
+    """What a reader who points is told: the words once per series, and for each point where it is and its value."""
+    words = [safe(one).replace("%{", "%&#123;") for one in (series.name, figure.x_title, figure.y_title)]  # no template
     values = [f"{text(value)} {limits}".strip() for value, limits in zip(series.values, interval(series), strict=True)]
-    return [f"{head}{safe(at)}<br>{safe(figure.y_title)}: {value}" for at, value in zip(x, values, strict=True)]
+    return {
+        "hovertemplate": "<b>{}</b><br>{}: %{{customdata[0]}}<br>{}: %{{customdata[1]}}<extra></extra>".format(*words),
+        "customdata": [[safe(at), value] for at, value in zip(x, values, strict=True)],
+    }
 
 
 def _vertical(x: float) -> Plot:

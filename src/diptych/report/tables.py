@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from diptych.result import Row
 Raw = tuple[Sequence[str], Sequence[Sequence[Any]]]
 """Names of columns, and rows of values."""
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+NEGATIVE = re.compile(r"(?<![^\s\[(])-(?=\d)")
+"""The sign of a number that stands alone or begins a bracket; the hyphen of a name or a date has letters before it."""
 MISSING = "n/a"
 MOST_DIGITS = 3
 LONG = 10
@@ -50,6 +53,11 @@ def text(value: Any, digits: int | None = None) -> str:
     if isinstance(value, float):
         return _float(value, _digits([value]) if digits is None else digits)
     return str(value).replace("-", "−") if isinstance(value, int) else str(value)
+
+
+def prose(sentence: str) -> str:
+    """A sentence whose negative numbers have the sign that numbers have elsewhere in a report."""
+    return NEGATIVE.sub("−", sentence)
 
 
 def column(values: Sequence[Any]) -> list[str]:

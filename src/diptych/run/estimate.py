@@ -44,6 +44,17 @@ class Cost:
         return Cost(self.forwards * ratio, self.working * ratio, self.between)
 
 
+@dataclass(frozen=True)
+class Impossible:
+    """Why a cell cannot be run at all: its model or its task is not there, or the model cannot be loaded."""
+
+    reason: str
+
+
+Guess = Cost | Impossible | str
+"""What a cell will take; why it cannot be run; or why its rehearsal failed, which may be for want of items."""
+
+
 class Clock:
     """Works in this process, and adds up the seconds that the work takes."""
 
@@ -68,33 +79,33 @@ class Rehearsal:
     driver: Driver
     batch_size: int
 
-    def costs(self, plan: Sequence[Planned]) -> list[Cost | str]:
+    def costs(self, plan: Sequence[Planned]) -> list[Guess]:
         """What each cell will take if nothing of it is stored, or why that is unknown."""
-        found: list[Cost | str] = []
+        found: list[Guess] = []
         for source, group in groupby(plan, key=lambda planned: planned.cell.source):
             own = list(group)
             costs = self._rehearse(source, own)
             found += [costs(planned) for planned in own]
         return found
 
-    def _rehearse(self, source: ModelSource, plan: Sequence[Planned]) -> "Callable[[Planned], Cost | str]":
+    def _rehearse(self, source: ModelSource, plan: Sequence[Planned]) -> "Callable[[Planned], Guess]":
         """The cost of a cell, from those of its experiment on a part of the first task that there is."""
         whole = next((planned.run.task for planned in plan if planned.run), None)
         if whole is None:
-            return lambda planned: planned.reason
+            return lambda planned: Impossible(planned.reason)
         few = part(whole, ITEMS)
         experiments = {_kind(planned.cell.experiment): planned.cell.experiment for planned in plan}
         measured = self._measure(source, few, experiments)
 
-        def cost(planned: Planned) -> Cost | str:
+        def cost(planned: Planned) -> Guess:
+            if planned.run is None:
+                return Impossible(planned.reason)
             found = measured[_kind(planned.cell.experiment)]
-            if planned.run is None or isinstance(found, str):
-                return planned.reason or str(found)
-            return found.times(len(planned.run.task.items) / len(few.items))
+            return found.times(len(planned.run.task.items) / len(few.items)) if isinstance(found, Cost) else found
 
         return cost
 
-    def _measure(self, source: ModelSource, task: Task, experiments: Mapping[str, Named]) -> dict[str, Cost | str]:
+    def _measure(self, source: ModelSource, task: Task, experiments: Mapping[str, Named]) -> dict[str, Guess]:
         with tempfile.TemporaryDirectory() as folder:
             clock = Clock()
             driver = replace(self.driver, store=Store(Path(folder)), progress=silent, executor=clock)
@@ -102,7 +113,7 @@ class Rehearsal:
             try:
                 vlm = run.vlm  # before the clock runs: loading is no part of the rate
             except Exception as error:  # of this model: others can be rehearsed
-                return dict.fromkeys(experiments, reason_of(error))
+                return dict.fromkeys(experiments, Impossible(reason_of(error)))
             return {kind: _measured(run, vlm, clock, experiment) for kind, experiment in experiments.items()}
 
 

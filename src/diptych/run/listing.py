@@ -2,7 +2,8 @@
 
 import logging
 import os
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -63,6 +64,12 @@ def current(store: Store) -> list[Result]:
     return found
 
 
+def days(store: Store, results: Iterable[Result]) -> list[str]:
+    """The days (UTC) on which the results were finished, as their logs say, in order; a log may be missing."""
+    logs = (store.folder(result).path / LOG for result in results)
+    return sorted({day for path in logs if path.is_file() for day in _finished(path)[-1:]})
+
+
 def prune(root: Path, run: Listed) -> bool:
     """Delete what diptych wrote of a run, and folders that are then empty; whether nothing is left of it.
 
@@ -100,6 +107,11 @@ def stale(identity: Mapping[str, Any]) -> str:
     if set(identity["parameters"]) != set(experiment.parameters()):
         return f"'{name}' had the parameters {sorted(identity['parameters'])}"
     return ""
+
+
+def _finished(path: Path) -> list[str]:
+    text = path.read_text(encoding="utf-8", errors="replace")
+    return re.findall(r"^(\d{4}-\d\d-\d\d) \S+ \S+ \d+ finished: ", text, re.MULTILINE)
 
 
 def _listed(folder: Folder) -> Listed:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from diptych.errors import InputError
 from diptych.registry import from_files
+from diptych.run import patience
 from diptych.run.unit import Unit, Values, Work
 
 if TYPE_CHECKING:
@@ -50,7 +51,8 @@ class RayWorkers:
     `device_map="auto"` spreads). While open, Ray runs here, or `address` is connected to ("auto": the cluster of this node).
 
     A worker that ends is replaced, and its unit goes to whichever is free. Units are handed out one by one, so no actor
-    holds what another waits for. Raises `InputError` if no node can hold a worker.
+    holds what another waits for. Raises `InputError` if Ray cannot be had or no node can hold a worker, at once when it
+    is opened, later after a wait (`Patience`).
     """
 
     def __init__(
@@ -64,18 +66,19 @@ class RayWorkers:
         self._actors: list[Any] = []
 
     def __enter__(self) -> Self:
+        if ray.is_initialized():
+            raise InputError("Ray is in use in this process already. Leave it first, with `ray.shutdown()`.")
         local: dict[str, Any] = {"address": "local", "include_dashboard": False}
         if self._wanted and self._address is None:
             local["num_cpus"] = max(1, math.ceil(self._wanted * self._cpus))
         where = {"address": self._address} if self._address else local
         try:
             ray.init(log_to_driver=False, logging_level=logging.ERROR, **where)
-        except (ConnectionError, ValueError) as error:
-            raise InputError(
-                f"Ray cannot be reached at '{self._address}': {error}. Start it with `ray start`."
-            ) from error
+        except Exception as error:  # a start that takes too long raises no class of its own
+            raise InputError(_not_there(self._address, error)) from error
         try:
             self._actors = [self._start() for _ in range(self._count())]
+            self._waiting = patience.Patience(self._size)
         except BaseException:
             ray.shutdown()
             raise
@@ -106,7 +109,13 @@ class RayWorkers:
                 busy[actor.do.remote(how, unit.payload)] = (actor, unit)
             if idle and not any(unit for _, unit in busy.values()):
                 return  # there is no unit left; workers that have not begun are not waited for
-            [done], _ = ray.wait(list(busy), num_returns=1)
+            finished, _ = ray.wait(list(busy), num_returns=1, timeout=patience.TICK)
+            if not finished:
+                if not any(unit for _, unit in busy.values()):
+                    self._waiting.tick(room=self._room() > 0)
+                continue
+            self._waiting = patience.Patience(self._size)
+            [done] = finished
             actor, unit = busy.pop(done)
             try:
                 values = ray.get(done)
@@ -123,11 +132,14 @@ class RayWorkers:
                 yield unit, values
 
     def _count_lost(self, lost: Counter[str], unit: Unit | None, error: Exception) -> None:
-        """Raise `RuntimeError` if too many workers have ended over one unit, or before they had one."""
+        """Raise `InputError` if too many workers have ended over one unit, or before they had one."""
         name, most = (f"unit '{unit.id}'", LOST) if unit else ("starting", LOST * len(self._actors))
         lost[name] += 1
         if lost[name] >= most:
-            raise RuntimeError(f"{most} workers ended over {name}, perhaps for want of memory: {error}") from error
+            raise InputError(
+                f"{most} workers ended over {name}, perhaps for want of memory: {_first_line(error)} "
+                f"Give less at once (`--batch-size`, fewer `--workers` on a node); what is finished is kept."
+            ) from error
 
     def _start(self) -> Any:
         import torch
@@ -145,15 +157,38 @@ class RayWorkers:
 
     def _count(self) -> int:
         """How many workers there are to be; without a wish, as many as there is room for."""
-        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         if self._gpus is None:
-            self._gpus = float(any(node.get("GPU", 0) >= 1 for node in nodes))
+            self._gpus = float(any(node.get("GPU", 0) >= 1 for node in _nodes()))
+        room = self._room()
+        if not room:
+            raise InputError(f"No node has room for a worker of {self._size}; there are {_nodes()}. Give less.")
+        return self._wanted or room
+
+    @property
+    def _size(self) -> str:
+        return f"{self._cpus} CPUs and {self._gpus or 0} GPUs"
+
+    def _room(self) -> int:
+        """How many workers the nodes could hold, were they free."""
         needs = {"CPU": self._cpus, "GPU": self._gpus}
-        room = [
-            min((int(node.get(kind, 0) / need) for kind, need in needs.items() if need), default=1) for node in nodes
-        ]
-        if not any(room):
-            raise InputError(
-                f"No node has room for a worker of {self._cpus} CPUs and {self._gpus} GPUs; there are {nodes}. Give less."
-            )
-        return self._wanted or sum(room)
+        fits = [[int(node.get(kind, 0) / need) for kind, need in needs.items() if need] for node in _nodes()]
+        return sum(min(counts, default=1) for counts in fits)
+
+
+def _nodes() -> list[dict[str, float]]:
+    """What each node has that is there."""
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+def _not_there(address: str | None, error: Exception) -> str:
+    """Why there is no Ray, and what to do."""
+    if address:
+        return f"Ray cannot be reached at '{address}': {_first_line(error)} Start it with `ray start`."
+    return (
+        f"Ray cannot be started: {_first_line(error)} Try again when the machine is less busy, look into "
+        f"Ray's logs (/tmp/ray/session_latest/logs), or work serially, without `--executor ray`."
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".") + "."

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ConfigDict, with_config
 
 from diptych.errors import InputError
+from diptych.retries import told_once
 
 if TYPE_CHECKING:
     from diptych.models import VLM
@@ -97,7 +98,8 @@ def _commit(name: str, revision: str | None) -> str:
     from huggingface_hub.errors import HfHubHTTPError
 
     try:
-        config = hf_hub_download(name, "config.json", revision=revision)
+        with told_once():
+            config = hf_hub_download(name, "config.json", revision=revision)
     except (OSError, ValueError, HfHubHTTPError) as error:
         raise InputError(
             f"No model '{name}'{f' at revision {revision}' if revision else ''}: it is no folder or file, and the Hugging "

@@ -10,6 +10,7 @@ from annotated_types import Ge
 from diptych.errors import InputError
 from diptych.items import Task
 from diptych.pictures import ImageBytes, ImageFile
+from diptych.retries import told_once
 from diptych.tasks._files import Row
 from diptych.tasks._rows import Open, Stored, rename, task_of
 
@@ -55,7 +56,8 @@ def hub(
         raise InputError(f"Revision '{revision}' cannot be chosen for '{data}', which is a folder. Leave it out.")
     title = f"data set '{data}' ({split})"
     chosen = LAYOUTS[layout] if layout else columns
-    rows = list(itertools.islice(_wanted(_rows(data, split, revision, subset, title), where), limit))
+    with told_once():
+        rows = list(itertools.islice(_wanted(_rows(data, split, revision, subset, title), where), limit))
     if not rows:
         raise InputError(
             f"No row of {title} can be used. Expected at least one{' with ' + str(where) if where else ''}."
@@ -80,7 +82,7 @@ def _rows(data: str, split: str, revision: str | None, subset: str | None, title
         raise
     except Exception as error:  # of the network, the file format, the split's name: each library has its own
         raise InputError(
-            f"{title[0].upper()}{title[1:]} cannot be read: {type(error).__name__}: {str(error)[:300]} "
+            f"{title[0].upper()}{title[1:]} cannot be read: {type(error).__name__}: {str(error)[:300].rstrip('.')}. "
             f"Expected an id of the Hugging Face hub or a folder that `datasets` reads, and the name of one of its splits."
         ) from error
 
