@@ -25,7 +25,7 @@ from diptych.result import Row, numbers
 from diptych.run import Finding, Run, Unit
 from diptych.statistics import INTERVAL, Estimate, bounded_mean, mcnemar, paired_difference
 
-VERSION = 3
+VERSION = 4
 USES = ()
 DIFFERENCE = "text minus image"
 
