@@ -8,8 +8,7 @@ beyond `metric` and `reduction` are its `options`.
 
 import torch
 
-from diptych import VLM, Activations, Batch, Grid
-from diptych.attribution.ap import Attribution
+from diptych import VLM, Activations, Attribution, Batch, Grid
 
 
 def my_method(vlm: VLM, batch: Batch, *, metric: str = "logit_diff", reduction: str = "l1") -> Attribution:

@@ -1,4 +1,7 @@
-"""diptych: how a vision-language model does the same task from text and from an image."""
+"""diptych: how a vision-language model does the same task from text and from an image.
+
+In the descriptions, *methods §4* is a section of `docs/methods.md`, where the quantities are defined with their sources.
+"""
 
 from importlib import import_module
 from importlib.metadata import version
@@ -6,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from diptych.activations import Activations
+    from diptych.attribution._integrate import Attribution
     from diptych.attribution.ap import ap
     from diptych.attribution.ap_ig import ap_ig
     from diptych.attribution.exact import effects, exact, set_effects
@@ -49,6 +53,7 @@ __version__ = version("diptych")
 
 _HOMES = {
     "activations": ("Activations",),
+    "attribution._integrate": ("Attribution",),
     "attribution.ap": ("ap",),
     "attribution.ap_ig": ("ap_ig",),
     "attribution.exact": ("effects", "exact", "set_effects"),
@@ -94,6 +99,7 @@ __all__ = [
     "VLM",
     "Activations",
     "AnswerTokens",
+    "Attribution",
     "BackPatch",
     "Batch",
     "Cell",
