@@ -60,6 +60,16 @@ def test_nothing_lies_over_a_plot_and_its_key_stands_above(drawn):
     assert page.locator(".plot .legend, .plot .shape-label").count() == 0
 
 
+def test_a_reader_who_points_at_a_bar_is_told_its_name_place_and_value(visit):
+    page = visit("example")
+    page.evaluate(DRAW_ALL)
+
+    page.evaluate("Plotly.Fx.hover(document.querySelector('.plot'), [{curveNumber: 0, pointNumber: 1}])")
+
+    told = page.locator(".plot .hoverlayer text").first.text_content()
+    assert "text" in told and "items: data never seen as an image" in told and "accuracy: 0.959" in told
+
+
 def test_the_first_key_is_drawn_in_the_colours_of_its_plot(drawn):
     page = drawn()
     figure = page.locator("figure:has(.key .line)").first
