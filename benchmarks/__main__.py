@@ -6,19 +6,18 @@ conditions, and into a plot. One thread, CPU time; on a GPU wall time. Nothing i
 
 import argparse
 import json
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from benchmarks import attribution, growth, peak, plain, sweeps
+from benchmarks import attribution, growth, peak, plain, sweeps, workers
 from benchmarks.bench import Bench, Organism, Subject
+from benchmarks.pages import between
 from benchmarks.ratios import HEADER, Line, conditions
 
 HERE = Path(__file__).parent
-NUMBERS, KEPT, PLOT = HERE / "numbers.md", HERE / "ratios.json", HERE / "ratios.png"
-OPEN, CLOSE = "<!-- ratios -->", "<!-- end of ratios -->"
+KEPT, PLOT, GROWTH = HERE / "ratios.json", HERE / "ratios.png", HERE / "growth.png"
 
 SIZES: Mapping[str, Callable[..., Subject]] = {
     "organism": lambda **_: Organism("organism/qwen2vl", 1),
@@ -33,8 +32,17 @@ LINES: Mapping[str, Callable[[Subject, int], Iterator[Line]]] = {
     "unshared": sweeps.unshared,
     "peak": peak.lines,
     "growth": growth.lines,
+    "workers": workers.lines,
 }
-DEFAULT = ("organism:attribution", "12:attribution", "28:sweeps", "28:unshared", "12:peak", "12:growth")
+DEFAULT = (
+    "organism:attribution",
+    "12:attribution",
+    "28:sweeps",
+    "28:unshared",
+    "12:peak",
+    "12:growth",
+    "organism:workers",
+)
 
 
 def main() -> None:
@@ -75,11 +83,11 @@ def keep(line: Line, told: Mapping[str, Any]) -> None:
             *map(_row, rows),
         ]
     )
-    page = NUMBERS.read_text(encoding="utf-8")
-    NUMBERS.write_text(
-        re.sub(f"{OPEN}.*{CLOSE}", lambda _: f"{OPEN}\n{table}\n{CLOSE}", page, flags=re.S), encoding="utf-8"
-    )
-    plot([line for line, _ in rows])
+    between("ratios", table)
+    lines = [line for line, _ in rows]
+    plot(lines)
+    if grown := [line for line in lines if line.points]:
+        growth.plot(grown, GROWTH)
 
 
 def _row(one: tuple[Line, Mapping[str, Any]]) -> str:

@@ -17,13 +17,17 @@ Work = Callable[[], object]
 
 @dataclass(frozen=True)
 class Line:
-    """One ratio, of every run, and what it should be: at least, or at most, the target; None if it is told alone."""
+    """One ratio, of every run, and what it should be: at least, or at most, the target; None if it is told alone.
+
+    `points`: of an exponent, the seconds of every run at each count that it is fitted to.
+    """
 
     name: str
     subject: str
     values: Sequence[float]
     target: float | None = None
     at_least: bool = True
+    points: Mapping[str, Sequence[float]] | None = None
 
     @property
     def bounds(self) -> tuple[float, float, float]:
@@ -43,7 +47,8 @@ class Line:
         return f"| {self.name} | {self.subject} | {' – '.join(f'{v:.2f}' for v in self.bounds)} | {len(self.values)} | {aim} | {verdict} |"
 
     def plain(self) -> dict[str, Any]:
-        return asdict(self) | {"values": [round(value, 4) for value in self.values]}
+        rounded = {name: [round(value, 4) for value in seconds] for name, seconds in (self.points or {}).items()}
+        return asdict(self) | {"values": [round(value, 4) for value in self.values], "points": rounded or None}
 
 
 HEADER = "| what | on | min – median – max | runs | target | met |\n|---|---|---|---|---|---|"

@@ -52,6 +52,7 @@ METHODS = {
     "depth",
     "faithfulness",
     "first_order",
+    "footprint",
     "freezing",
     "gap_share",
     "interventions",

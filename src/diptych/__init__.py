@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from diptych.errors import DiptychError
     from diptych.exchange import mib_graph, reference_scores, table
     from diptych.experiments._discovered import discovered
+    from diptych.footprint import Footprint
     from diptych.gap_share import gap_closed
     from diptych.gaps import gap
     from diptych.grid import Circuit, Grid, Scores
@@ -68,6 +69,7 @@ _HOMES = {
     "errors": ("DiptychError",),
     "exchange": ("mib_graph", "reference_scores", "table"),
     "experiments._discovered": ("discovered",),
+    "footprint": ("Footprint",),
     "gap_share": ("gap_closed",),
     "gaps": ("gap",),
     "grid": ("Circuit", "Grid", "Scores"),
@@ -110,6 +112,7 @@ __all__ = [
     "Drawing",
     "Driver",
     "Finding",
+    "Footprint",
     "Grid",
     "ImageFile",
     "Item",

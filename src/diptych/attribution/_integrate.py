@@ -104,16 +104,17 @@ class Integral:
         if reduction not in REDUCTIONS:
             raise InputError(f"No reduction named '{reduction}'. Known: {', '.join(REDUCTIONS)}.")
         sites = self.vlm.sites
-        scores = {
-            site: torch.zeros(self.batch.layout.length, site.count, dtype=self.effect.dtype)
-            for site in (*sites.heads, *sites.neurons)
-        }
+        heads, neurons = (
+            torch.zeros(len(kind), self.batch.layout.length, kind[0].count, dtype=self.effect.dtype)
+            for kind in (sites.heads, sites.neurons)
+        )
+        scores = {"heads": heads, "neurons": neurons}
 
         def reduce(site: Site, products: Tensor) -> None:
-            scores[site] += _reduce(products, reduction).mean(0).cpu()  # a site made of parts is seen part by part
+            # a site made of parts is seen part by part
+            scores[site.kind][site.layer] += _reduce(products, reduction).mean(0).cpu()
 
         self.products(reduce)
-        heads, neurons = (torch.stack([scores[site] for site in kind]) for kind in (sites.heads, sites.neurons))
         grid = Grid(heads, neurons, self.batch.layout, self.vlm.digest, sites.there)
         return Attribution(grid, self.completeness(), self.effect, self.steps)
 

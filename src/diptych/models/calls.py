@@ -87,6 +87,8 @@ class DecoderCall:
 
     def take(self, rows: list[int]) -> "DecoderCall":
         """The call for the given prompts, in the given order (repeats allowed)."""
+        if rows == list(range(self.batch)):
+            return self  # nothing is copied
         index = torch.tensor(rows)
 
         def pick(path: str, leaf: Any) -> Any:

@@ -34,7 +34,8 @@ class Past:
 
     def take(self, prompts: Sequence[int]) -> "Past":
         """Of the given prompts, in the given order (repeats allowed)."""
-        return self._each(lambda kept: kept[list(prompts)])
+        index = torch.tensor(list(prompts))  # several times as fast as a list is
+        return self._each(lambda kept: kept.index_select(0, index.to(kept.device)))
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> "Past":
         return Past({layer: (change(keys), change(values)) for layer, (keys, values) in self.layers.items()})
