@@ -20,9 +20,11 @@ lint: $(INSTALLED)
 
 check: lint test
 
-# Ratios to bare Hugging Face calls, written to benchmarks/numbers.md; some ten minutes of one idle core.
+# Ratios to bare Hugging Face calls, growth and memory, written to benchmarks/numbers.md; about a quarter of an hour of an
+# idle machine. (`python -m benchmarks.profile_demo --write`, four minutes more, says where the demo's time goes.)
 bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks --write
+	$(BIN)/python -m benchmarks.footprint --write
 
 # Pages on every public name, from the docstrings.
 docs: $(INSTALLED)

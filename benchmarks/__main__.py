@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
 from benchmarks import attribution, growth, peak, plain, sweeps, workers
 from benchmarks.bench import Bench, Organism, Subject
+from benchmarks.headline import headline
 from benchmarks.pages import between
 from benchmarks.ratios import HEADER, Line, conditions
 
@@ -84,10 +86,12 @@ def keep(line: Line, told: Mapping[str, Any]) -> None:
         ]
     )
     between("ratios", table)
+    between("headline", "\n".join(headline(rows)))
     lines = [line for line, _ in rows]
     plot(lines)
     if grown := [line for line in lines if line.points]:
         growth.plot(grown, GROWTH)
+        between("growth", f"![Seconds against counts, both logarithmic, with the fitted exponents]({GROWTH.name})")
 
 
 def _row(one: tuple[Line, Mapping[str, Any]]) -> str:

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from tests.memory import PeakMemory
+
 from benchmarks.pages import between
 from benchmarks.ratios import conditions
 from benchmarks.stacks import Stack
-from tests.memory import PeakMemory
-
 from diptych.attribution._directions import Memory
 from diptych.attribution.ap_ig import ap_ig
 from diptych.footprint import Footprint
@@ -72,26 +72,26 @@ def small() -> Iterator[str]:
 
 def wide() -> Iterator[str]:
     """A table of 12B-wide layers, and what the line through them says of 40."""
-    yield "| layers | positions | tensors, GB | process, GB | formula, GB | tensors / formula | process / formula |"
-    yield "|---|---|---|---|---|---|---|"
+    yield "| layers | positions | tensors, GB | formula, GB | tensors / formula | the process, GB |"
+    yield "|---|---|---|---|---|---|"
     for positions in POSITIONS:
         stacks = [replace(WIDE, layers=layers, positions=positions) for layers in LAYERS]
         found = []
         for stack in stacks:
-            found.append(both(stack))
-            yield row(str(stack.layers), positions, *found[-1], formula_of(stack, "low"))
-        line = [np.polyval(np.polyfit(LAYERS, values, 1), FULL) for values in zip(*found, strict=True)]
+            alive, grown = both(stack)
+            found.append(alive)
+            yield row(str(stack.layers), positions, alive, formula_of(stack, "low")) + f" {grown / GB:.2f} |"
+        line = float(np.polyval(np.polyfit(LAYERS, found, 1), FULL))
         formula = formula_of(replace(WIDE, layers=FULL, positions=positions), "low")
-        yield row(f"{FULL}, by the line through these", positions, *line, formula)
+        yield row(f"{FULL}, on the line through these", positions, line, formula) + " |"
     for memory in ("low", "high"):
         each = [formula_of(replace(WIDE, layers=FULL, positions=count), memory) / GB for count in POSITIONS]
         told = ", ".join(f"{one:.2f} GB for {count} positions" for one, count in zip(each, POSITIONS, strict=True))
         yield f"\n`{memory}`, {FULL} layers, by the formula: weights {WEIGHTS} GB, and per prompt {told}."
 
 
-def row(layers: str, positions: int, tensors_: float, process_: float, formula: float) -> str:
-    sizes = " | ".join(f"{value / GB:.3f}" for value in (tensors_, process_, formula))
-    return f"| {layers} | {positions} | {sizes} | {tensors_ / formula:.2f} | {process_ / formula:.2f} |"
+def row(layers: str, positions: int, alive: float, formula: float) -> str:
+    return f"| {layers} | {positions} | {alive / GB:.3f} | {formula / GB:.3f} | {alive / formula:.2f} |"
 
 
 def formula_of(stack: Stack, memory: Memory) -> int:

@@ -7,10 +7,10 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+
 from benchmarks.attribution import Bare
 from benchmarks.bench import Bench, Subject
 from benchmarks.ratios import Line, Work, in_turns
-
 from diptych.attribution.ap_ig import ap_ig
 
 SMALL = partial(Bench, 8_000)
@@ -22,7 +22,7 @@ def lines(subject: Subject, runs: int) -> Iterator[Line]:
     for name, (counts, works) in GROWING.items():
         made = works(counts)
         in_turns(made, 1)  # warm
-        yield grown(name, "4 layers of width 512", counts, in_turns(made, runs))
+        yield grown(name, "a Qwen2-VL of width 512", counts, in_turns(made, runs))
 
 
 def grown(name: str, of: str, counts: Sequence[float], seconds: Mapping[str, Sequence[float]]) -> Line:
@@ -87,6 +87,6 @@ def _positions(count: int) -> Bench:
 GROWING: Mapping[str, tuple[Sequence[float], Callable[[Sequence[float]], dict[str, Work]]]] = {
     "prompts": ((1, 2, 4), attributed(lambda count: SMALL(count, 4))),
     "positions": ((120, 252, 540), attributed(_positions)),
-    "layers": ((2, 4, 8), attributed(lambda count: SMALL(1, count))),
+    "layers": ((4, 8, 16), attributed(lambda count: SMALL(1, count))),
     "sizes of a curve": ((3, 6, 12), swept),
 }

@@ -15,11 +15,11 @@ from types import FrameType
 from typing import Literal
 
 import torch
+
+import diptych
 from benchmarks.pages import between
 from benchmarks.ratios import conditions
 from benchmarks.sampling import outwards, sampled
-
-import diptych
 from diptych.cli import demo
 from diptych.experiments import DEMO_TASKS
 from diptych.run.run import Run

@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import diptych
 from benchmarks.bench import Subject
 from benchmarks.growth import grown
 from benchmarks.ratios import Line, ratios
-
-import diptych
 from diptych.run import Run, Store
 from diptych.run.serial import in_process
 from diptych.run.unit import Executor

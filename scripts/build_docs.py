@@ -1,4 +1,5 @@
-"""Pages of every public name and module, from the docstrings: `python scripts/build_docs.py FOLDER` (extra `docs`)."""
+"""Pages of every public name and module, from the docstrings, and of the benchmarks: `python scripts/build_docs.py FOLDER`
+(extra `docs`)."""
 
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ import pdoc
 
 import diptych
 
+ROOT = Path(__file__).parent.parent
 MODULES = ("statistics", "result", "items", "metrics", "errors")
 """Modules whose own names a user takes beside those of `diptych` itself."""
 
@@ -15,8 +17,9 @@ def main(folder: str = "build/docs") -> None:
     """Write the pages; the first one is index.html."""
     for name in diptych.__all__:  # they are imported when first used, and pdoc looks at what is there
         setattr(diptych, name, getattr(diptych, name))
+    sys.path.insert(0, str(ROOT))  # where `benchmarks` lies, whose docstring is its page of numbers
     pdoc.render.configure(docformat="markdown", footer_text=f"diptych {diptych.__version__}", search=False)
-    pdoc.pdoc("diptych", *(f"diptych.{name}" for name in MODULES), output_directory=Path(folder))
+    pdoc.pdoc("diptych", *(f"diptych.{name}" for name in MODULES), "benchmarks", output_directory=Path(folder))
     print(Path(folder) / "index.html")
 
 

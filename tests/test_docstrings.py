@@ -96,3 +96,6 @@ def test_the_pages_of_the_public_names_can_be_made(tmp_path: Path) -> None:
     page = (tmp_path / "diptych.html").read_text(encoding="utf-8")
     assert all(f'id="{name}"' in page for name in diptych.__all__)
     assert (tmp_path / "diptych" / "statistics.html").is_file()
+    numbers = (tmp_path / "benchmarks.html").read_text(encoding="utf-8")
+    assert "make bench" in numbers and "data:image/png" in numbers
+    assert 'href="benchmarks.html"' in (tmp_path / "index.html").read_text(encoding="utf-8")

@@ -66,6 +66,7 @@ class Footprint:
 
         Of a decoder with gated MLPs and a fused attention kernel (sdpa, no mask of positions × positions), without what
         reading the pictures takes before. More gradient points take no more. On a GPU the scores are in the host's memory.
+        Raises `InputError` for fewer than one position or prompt, and for an unknown `memory`.
         """
         if positions < 1 or prompts < 1 or memory not in MEMORY:
             raise InputError(

@@ -49,8 +49,19 @@ class Prompt:
 
 
 def encode_item(vlm: VLM, item: Item, modality: Modality) -> Prompt:
-    """The prompt of one panel: image first, then text, one user turn, generation prompt added."""
-    return _encode_text(vlm, item) if modality == "text" else _encode_image(vlm, item)
+    """The prompt of one panel: image first, then text, one user turn, generation prompt added.
+
+    One that was made lately of the same item is given again: processors take long over pictures.
+    """
+    encode = _encode_text if modality == "text" else _encode_image
+    # a prompt holds its item, so that no other gets its id while the prompt is kept
+    key = (id(item), modality, vlm.pixels, vlm.system, id(vlm.processor))
+    found: Prompt = vlm.prompts.get(key, lambda: encode(vlm, item), _bytes)
+    return found
+
+
+def _bytes(prompt: Prompt) -> int:
+    return sum(value.nbytes for value in prompt.inputs.values())
 
 
 def tokenizer_of(vlm: VLM) -> Any:

@@ -28,6 +28,7 @@ from diptych.models.knockout import Edit as Edit
 from diptych.models.knockout import cut
 from diptych.models.pixels import Pixels
 from diptych.models.readable import require_embeddings, require_eval, require_readable
+from diptych.models.recent import Recent
 from diptych.models.recording import Recording
 from diptych.models.resume import Forms, learn, resumed, stream
 from diptych.models.sites import Site, Sites, find_sites
@@ -56,6 +57,7 @@ class VLM:
     sites: Sites = field(init=False, repr=False)
     _batch_dims: dict[tuple[str, ...], BatchDims] = field(init=False, default_factory=dict, repr=False)
     forms: Forms = field(init=False, default_factory=dict, repr=False)  # of what layers return, as far as seen
+    prompts: Recent = field(init=False, default_factory=Recent, repr=False)  # made lately
     _ids: Tensor = field(init=False, repr=False)  # input ids of the run that goes on
 
     def __post_init__(self) -> None:

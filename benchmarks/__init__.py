@@ -1,0 +1,5 @@
+"""
+.. include:: numbers.md
+"""
+
+__all__: list[str] = []  # what pdoc lists beside the page
