@@ -1,4 +1,4 @@
-"""Sweeps of back-patching and knockout per bare forward: the Hugging Face model on the same prompt, tower and all."""
+"""Sweeps over layers per bare forward: the Hugging Face model on the same prompt, tower and all."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -8,7 +8,9 @@ from benchmarks.bench import Subject
 from benchmarks.ratios import Line, Work, in_turns, ratios
 
 from diptych.backpatch import Cell, back_patch, cells
+from diptych.crosspatch import cross_patch
 from diptych.cuts import Cut, cut_off, default_window, layer_sets
+from diptych.freezing import freeze
 from diptych.models.calls import DecoderCall
 
 CUT = "data:query+generation"
@@ -16,15 +18,22 @@ CUT = "data:query+generation"
 
 @torch.no_grad()
 def lines(subject: Subject, runs: int) -> Iterator[Line]:
-    """Cells and windows per bare forward."""
+    """Cells, windows, patched layers and frozen layers per bare forward."""
     vlm, batch = subject.vlm, subject.batch
     call, layers, bare = vlm.capture(batch.clean), len(vlm.layers), bare_forward(subject)
     some, sets = sampled(layers), layer_sets("sliding", layers, default_window(layers))
-    places = Cut.named(CUT).slices(batch.layout)
+    places, data, half = Cut.named(CUT).slices(batch.layout), batch.layout.data, layers // 2
+    donor = vlm.capture(batch.counterfactual)
     bare()  # warm
-    sweeps: Mapping[str, tuple[int, float, Work]] = {
+    sweeps: Mapping[str, tuple[int, float | None, Work]] = {
         "back-patching: cells": (len(some), 2.5, lambda: list(_patched(subject, call, some))),
         "knockout: windows": (len(sets), 1.8, lambda: list(cut_off(vlm, call, places, sets))),
+        "cross-patching: layers": (
+            layers + 1,
+            None,
+            lambda: list(cross_patch(vlm, call, donor, data, range(layers + 1))),
+        ),
+        "freezing: layers": (half, None, lambda: list(freeze(vlm, call, data, range(half), half))),
     }
     for name, (count, target, work) in sweeps.items():
         found = in_turns({"bare": bare, "sweep": work}, runs)

@@ -1,11 +1,9 @@
-"""Mutations of information flow: knockouts, streams, cross-patching, freezing, probes and depths."""
+"""Mutations of information flow: knockouts, streams, probes and depths."""
 
 from mutations import Mutation
 
 KNOCKOUT = "src/diptych/models/knockout.py"
 STREAMS = "src/diptych/models/streams.py"
-CROSS = "src/diptych/crosspatch.py"
-FREEZING = "src/diptych/freezing.py"
 LAYERS = "src/diptych/experiments/_layers.py"
 CUTS = "src/diptych/cuts.py"
 TURNS = "src/diptych/turns.py"
@@ -14,7 +12,6 @@ FREEZE = "src/diptych/experiments/freeze.py"
 INTEGRATION = "src/diptych/experiments/visual_integration.py"
 LAWS = "tests/test_knockout_laws.py::"
 CROSSED = "tests/test_crosspatch.py::"
-FROZEN = "tests/test_freezing.py::"
 FOUND = "tests/test_flow_experiments.py::"
 TURNED = "tests/test_turns.py::"
 RULES = "tests/test_flow_rules.py::"
@@ -63,49 +60,13 @@ FLOW_MUTATIONS: tuple[Mutation, ...] = (
         "first = max(layers)",
         "tests/test_cuts.py::test_resumed_cuts_equal_full_passes[image-gemma3-sdpa]",
     ),
-    # streams, cross-patching and freezing (methods §11)
+    # streams (methods §11)
     (
         STREAMS,
         "if layer in crossing or given_state(args, kwargs):",
         "if layer in crossing:",
         CROSSED
         + "test_pictures_that_are_read_beside_the_stream_cannot_be_patched_or_frozen_in_it[gemma4-by what layers below hand on]",
-    ),
-    (
-        CROSS,
-        "yield layer, vlm.run(mixed)",
-        "yield layer, vlm.run(call)",
-        CROSSED + "test_features_added_between_layers_are_the_donor_s_too[qwen3_vl]",
-    ),
-    (
-        CROSS,
-        "value=donated[layer]",
-        "value=donated[max(layer - 1, 0)]",
-        CROSSED + "test_a_patch_with_the_prompt_s_own_states_is_the_clean_run_to_the_bit[image-llava-sdpa]",
-    ),
-    (
-        CROSS,
-        "value=donated[layer]",
-        "value=own[layer - 1]",
-        CROSSED + "test_a_patch_at_layer_0_is_the_donor_s_run_to_the_bit[image-qwen2_vl-eager]",
-    ),
-    (
-        CROSS,
-        "overwrite(live, positions, value)}",
-        "overwrite(live, slice(0, None), value)}",
-        CROSSED + "test_a_patch_behind_the_last_layer_changes_no_logit_at_the_last_position[gemma3-sdpa]",
-    ),
-    (
-        FREEZING,
-        "range(start + 1, until + 1)",
-        "range(start + 1, until)",
-        FROZEN + "test_exactly_the_stated_inputs_are_held[llava-sdpa]",
-    ),
-    (
-        FREEZING,
-        "range(start + 1, until + 1)",
-        "range(start + 1, until + 2)",
-        FROZEN + "test_nothing_is_held_from_the_last_layer_on[gemma3-eager]",
     ),
     # depths and probes
     (

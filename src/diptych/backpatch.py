@@ -15,6 +15,7 @@ from diptych.errors import InputError
 from diptych.interventions import overwrite, patch_residuals
 from diptych.models.applied import Applied
 from diptych.models.calls import DecoderCall
+from diptych.models.entry import stopped_at
 from diptych.models.handed import record_handed, started
 from diptych.models.past import Past, alone
 from diptych.models.shared import sharing_weights
@@ -184,6 +185,7 @@ class _Sweep:
         with (
             _patched(vlm, self.positions, chunk, self.own.residuals, self.donors),
             alone(vlm, before, self.positions, where[0] + 1, keys_only=unread) as past,
+            stopped_at(vlm.sites.unembedding),
         ):
             vlm.run(self.call.repeat(len(chunk)))
         return past
@@ -191,8 +193,7 @@ class _Sweep:
     def _behind(self, past: Past, start: int, times: int) -> Tensor:
         """Logits of the prompts, several times, from a layer on: what follows `positions` alone."""
         follows = slice(self.positions.stop, self.call.input_ids.shape[1])
-        residual = self.own.residuals[start - 1].repeat(times, 1, 1)
-        with started(self.vlm, start - 1, residual), alone(self.vlm, past, follows, start):
+        with self.own.resumed(self.vlm, start, times), alone(self.vlm, past, follows, start):
             return self.vlm.run(self.call.repeat(times))
 
 

@@ -1,7 +1,8 @@
 """Cross-patching: the picture's positions take the states of another picture, layer by layer (methods §11)."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -9,8 +10,9 @@ from torch import Tensor
 
 from diptych.interventions import overwrite
 from diptych.models.calls import DecoderCall, Path
-from diptych.models.handed import record_handed, started
-from diptych.models.streams import edit_streams, record_streams, require_all_in_stream
+from diptych.models.past import alone
+from diptych.models.streams import edit_streams, require_all_in_stream
+from diptych.models.trace import Trace, trace
 from diptych.models.vlm import VLM
 
 
@@ -21,19 +23,26 @@ def cross_patch(
     """Last-position logits when what enters layer l at `positions` is what enters it there in the donor's run.
 
     Layer L, behind the last one, is allowed. Features of the picture that a model adds between layers are the donor's
-    too, so at layer 0 the run is the donor's if nothing else of the prompts differs. Layers below l are not run again:
-    cost ≤ 2F + Σ_l (L − l)/L · F. Raises `UnsupportedModel` if layers learn of the picture
-    beside the stream.
+    too, so at layer 0 the run is the donor's if nothing else of the prompts differs. Layers below l are not run again,
+    nor, where the two prompts are alike before `positions` and the model allows it (`models.trace`), are positions up to
+    their end: cost ≤ 3F + Σ_l (L − l)/L · F. Raises `UnsupportedModel` if layers learn of the picture beside the stream.
     """
-    with require_all_in_stream(vlm), record_streams(vlm) as donated:
-        vlm.run(donor)
-    with record_handed(vlm) as own:
-        vlm.run(call)
-    mixed = with_injections(call, donor)
+    length = call.input_ids.shape[1]
+    start, stop, _ = positions.indices(length)
+    with require_all_in_stream(vlm):
+        theirs = trace(vlm, donor, (stop,))
+    own, mixed = trace(vlm, call), with_injections(call, donor)
+    past = theirs.past.until(stop) if theirs.past is not None and _alike(own, theirs, start) else None
+
+    def patched(layer: int) -> AbstractContextManager[Any]:
+        if past is not None:  # from here on, nothing up to the end of the positions differs from the donor's run
+            return alone(vlm, past, slice(stop, length), layer)
+        return edit_streams(vlm, {layer: lambda live: overwrite(live, positions, theirs.streams[layer])})
+
     for layer in layers:
-        edit = {layer: lambda live, value=donated[layer]: overwrite(live, positions, value)}
-        with started(vlm, layer - 1, own[layer - 1]) if layer else nullcontext(), edit_streams(vlm, edit):
-            yield layer, vlm.run(mixed)
+        with own.resumed(vlm, layer), patched(layer):
+            logits = vlm.run(mixed)
+        yield layer, logits
 
 
 def with_injections(call: DecoderCall, donor: DecoderCall) -> DecoderCall:
@@ -41,3 +50,8 @@ def with_injections(call: DecoderCall, donor: DecoderCall) -> DecoderCall:
     entries = Path.between(call, donor).entries[1:]
     theirs = donor.leaves()
     return call.with_leaves(lambda name, leaf: theirs[name] if name in entries else leaf)
+
+
+def _alike(own: Trace, other: Trace, stop: int) -> bool:
+    """Whether two runs are the same at all positions before one, in every layer."""
+    return all(torch.equal(a[:, :stop], b[:, :stop]) for a, b in zip(own.streams, other.streams, strict=True))

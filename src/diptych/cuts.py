@@ -12,7 +12,6 @@ from torch import Tensor
 from diptych.errors import InputError
 from diptych.layout import SEGMENTS, Layout
 from diptych.models.calls import DecoderCall
-from diptych.models.handed import started
 from diptych.models.past import alone
 from diptych.models.trace import Trace, trace
 from diptych.models.vlm import VLM
@@ -96,8 +95,7 @@ def cut_off(
             continue
         first = min(layers)
         with ExitStack() as stack:
-            if first:
-                stack.enter_context(started(vlm, first - 1, own.residuals[first - 1]))
+            stack.enter_context(own.resumed(vlm, first))
             if own.past is not None:
                 stack.enter_context(alone(vlm, own.past.until(start), slice(start, length), first))
             stack.enter_context(vlm.knockout(*places, layers, heads))

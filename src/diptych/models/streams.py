@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from diptych.errors import InputError, ModelCheckFailed, UnsupportedModel
+from diptych.errors import InputError, UnsupportedModel
 from diptych.models.hooks import hooks
 from diptych.models.resume import given_state, stream, with_stream
 from diptych.models.vlm import VLM, Edit
@@ -48,7 +48,7 @@ def edit_streams(vlm: VLM, edits: Mapping[int, Edit]) -> Iterator[None]:
 
 @contextmanager
 def record_streams(vlm: VLM) -> Iterator[list[Tensor]]:
-    """While open, what enters each layer of a run is kept, and what leaves the last: a list over 0..L.
+    """While open, what enters each layer of a run is kept, detached, and what leaves the last one called: a list over 0..L.
 
     A layer that the run does not call is entered by what enters the next one. Filled when the context closes.
     """
@@ -63,10 +63,13 @@ def record_streams(vlm: VLM) -> Iterator[list[Tensor]]:
         return edit
 
     last = len(vlm.layers)
-    with edit_streams(vlm, {layer: look(layer) for layer in range(last + 1)}):
+
+    def leave(module: nn.Module, args: Any, output: Any) -> None:
+        seen[last] = stream(output).detach()
+
+    left = hooks(*(layer.register_forward_hook(leave) for layer in vlm.layers))
+    with edit_streams(vlm, {layer: look(layer) for layer in range(last)}), left:
         yield kept
-    if seen and last not in seen:
-        raise ModelCheckFailed(f"The run never called layer {last - 1} of {vlm.name}, so what leaves it is not known.")
     for layer in range(last, -1, -1) if seen else ():
         kept.insert(0, seen[layer] if layer in seen else kept[0])
 

@@ -12,11 +12,12 @@ from torch import Tensor, nn
 from diptych.errors import UnsupportedModel
 from diptych.models.calls import DecoderCall
 from diptych.models.claims import TOLERANCE
-from diptych.models.handed import record_handed
+from diptych.models.handed import record_handed, started
 from diptych.models.hooks import hooks
 from diptych.models.knockout import edges_of, with_mask
 from diptych.models.past import Past, alone
 from diptych.models.resume import given_state
+from diptych.models.streams import record_streams
 from diptych.models.vlm import VLM
 
 
@@ -24,13 +25,24 @@ from diptych.models.vlm import VLM
 class Trace:
     """Of a run: its logits, `resid_post` as every layer hands it on (`models.handed`), and the past of all positions.
 
-    `past` is None where a model's later positions cannot be computed alone; `why` says it.
+    `streams`: what enters each layer, and what leaves the last one (`models.streams`). `past` is None where a model's
+    later positions cannot be computed alone; `why` says it.
     """
 
     logits: Float[Tensor, "batch vocab"]
     residuals: Sequence[Float[Tensor, "batch pos d_model"]]
+    streams: Sequence[Float[Tensor, "batch pos d_model"]]
     past: Past | None = None
     why: str = ""
+
+    @contextmanager
+    def resumed(self, vlm: VLM, layer: int, times: int = 1) -> Iterator[None]:
+        """While open, a run of the prompts, so many times over, starts at a layer: what is below is as in this run."""
+        if layer == 0:
+            yield
+            return
+        with started(vlm, layer - 1, self.residuals[layer - 1].repeat(times, 1, 1)):
+            yield
 
 
 @torch.no_grad()
@@ -49,20 +61,25 @@ def trace(vlm: VLM, call: DecoderCall, ends: Sequence[int] = ()) -> Trace:
             why = str(error) if isinstance(error, UnsupportedModel) else f"{type(error).__name__}: {error}"
     else:
         why = "not asked for"
-    with record_handed(vlm) as residuals:
+    with record_streams(vlm) as streams, record_handed(vlm) as residuals:
         logits = vlm.run(call)
-    return Trace(logits, residuals, None, why)
+    return Trace(logits, residuals, streams, None, why)
 
 
 def _with_past(vlm: VLM, call: DecoderCall, ends: Sequence[int]) -> Trace:
     length = call.input_ids.shape[1]
     _require_attention(vlm)
-    with record_handed(vlm) as residuals, _require_closed(vlm, ends), alone(vlm, Past(), slice(0, length)) as past:
+    with (
+        record_streams(vlm) as streams,
+        record_handed(vlm) as residuals,
+        _require_closed(vlm, ends),
+        alone(vlm, Past(), slice(0, length)) as past,
+    ):
         logits = vlm.run(call)
     for end in ends:
         with alone(vlm, past.until(end), slice(end, length)):
             _require_same(vlm, logits, vlm.run(call))
-    return Trace(logits, residuals, past)
+    return Trace(logits, residuals, streams, past)
 
 
 def _require_attention(vlm: VLM) -> None:
