@@ -16,6 +16,7 @@ BASE = {
     "pictures",
     "raster",
     "registry",
+    "splits",
 }
 VALUES = {
     "activations",
@@ -69,6 +70,7 @@ LOWER = {
     "registry": {"errors"},
     "parameters": {"errors", "registry"},
     "raster": {"errors"},
+    "splits": {"errors"},
     "pictures": {"errors", "registry", "raster"},
     **dict.fromkeys(VALUES, BASE | VALUES),
     "tasks": BASE | {"items"},
