@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
 import torch
+
 from benchmarks.bench import Subject
 from benchmarks.ratios import Line, Work, in_turns, ratios
-
 from diptych.backpatch import Cell, back_patch, cells
 from diptych.crosspatch import cross_patch
 from diptych.cuts import Cut, cut_off, default_window, layer_sets
