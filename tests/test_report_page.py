@@ -3,6 +3,7 @@
 import base64
 import io
 import re
+from dataclasses import replace
 from importlib.metadata import version
 
 from PIL import Image
@@ -49,3 +50,22 @@ def test_negative_numbers_of_sentences_have_the_sign_of_those_of_tables():
     assert page(result).count(shown) == 4 and told not in page(result)  # answers, findings, section and note
     assert card(result).count(shown) == 2 and told not in card(result)
     assert "<td>−0.5" in page(result)
+
+
+def test_conditions_that_programs_read_are_told_in_words():
+    layout = '[["prefix", 0, 2], ["data", 2, 10], ["query", 10, 11]]'
+    one = report_example.result("discover", "counting", "Found.", [{"a": 1}])
+
+    text = page(replace(one, conditions={"layout": layout, "options": "{}"}))
+
+    assert "prefix 0–1, data 2–9, query 10" in text and "<dd>the method&#39;s own</dd>" in text.replace("&#x27;", "&#39;")
+    assert layout not in text.replace("&#34;", '"')
+
+
+def test_the_words_that_the_answers_use_are_explained_where_they_link_to():
+    text = page(*report_example.results())
+
+    words = text.partition('<details id="words" open>')[2].partition("</details>")[0]
+    assert '<a href="#words">' in text
+    for word in ("nIoU", "Kept", "Reading layer", "p ≤ .05 among all", "Split", "Node", "cell"):
+        assert word in words, word

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
@@ -142,10 +142,25 @@ def _conditions(pairs: Iterable[tuple[str, Any]]) -> list[tuple[str, str]]:
     within = {f"{name}, {end}" for name in ends for end in ("low", "high")}
     intervals = {name: f" [{text(low)}, {text(high)}]" for name, (low, high) in ends.items() if known(low)}
     return [
-        (name.replace("_", " "), text(value) + intervals.get(name, ""))
+        (name.replace("_", " "), READABLE.get(name, text)(value) + intervals.get(name, ""))
         for name, value in found.items()
         if name not in within
     ]
+
+
+def _spans(layout: str) -> str:
+    """`[["data", 2, 10], ["generation", 10, 11]]` → `data 2–9, generation 10`."""
+    return ", ".join(
+        f"{name} {start}" if stop == start + 1 else f"{name} {start}–{stop - 1}"
+        for name, start, stop in json.loads(layout)
+    )
+
+
+READABLE: Mapping[str, Callable[[Any], str]] = {
+    "layout": _spans,
+    "options": lambda options: "the method's own" if options == "{}" else text(options),
+}
+"""Condition → how a reader is told it, where it is recorded for a program to read; all others as they are."""
 
 
 def _parameters(result: Result) -> Mapping[str, Any]:
