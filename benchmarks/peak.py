@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from functools import partial
 
+from tests.memory import PeakMemory
+
 from benchmarks.attribution import STEPS, Bare
 from benchmarks.bench import Subject
 from benchmarks.ratios import Line
-from tests.memory import PeakMemory
-
 from diptych.attribution.ap_ig import ap_ig
 
 

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterator
 
 import torch
+from torch import Tensor
+
 from benchmarks.attribution import STEPS, Bare
 from benchmarks.bench import Bench, Subject
 from benchmarks.ratios import Line, in_turns, ratios
-from torch import Tensor
-
 from diptych.faithfulness import MIB_SIZES
 from diptych.metrics import logit_diff
 

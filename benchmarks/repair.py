@@ -12,8 +12,8 @@ import time
 from contextlib import nullcontext
 
 import torch
-from benchmarks.bench import Bench
 
+from benchmarks.bench import Bench
 from diptych.deployed import BackPatch
 
 MORE = 7

@@ -58,7 +58,9 @@ def test_conditions_that_programs_read_are_told_in_words():
 
     text = page(replace(one, conditions={"layout": layout, "options": "{}"}))
 
-    assert "prefix 0–1, data 2–9, query 10" in text and "<dd>the method&#39;s own</dd>" in text.replace("&#x27;", "&#39;")
+    assert "prefix 0–1, data 2–9, query 10" in text and "<dd>the method&#39;s own</dd>" in text.replace(
+        "&#x27;", "&#39;"
+    )
     assert layout not in text.replace("&#34;", '"')
 
 
