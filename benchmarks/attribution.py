@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Mapping
 
 import torch
-from benchmarks.bench import Subject
-from benchmarks.ratios import Line, Work, in_turns, ratios
 from torch import Tensor
 
+from benchmarks.bench import Subject
+from benchmarks.ratios import Line, Work, in_turns, ratios
 from diptych.activations import Activations
 from diptych.attribution.ap_ig import ap_ig
 from diptych.faithfulness import MIB_SIZES

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 
 import torch
+
 from benchmarks.attribution import BATCH, STEPS, Bare
 from benchmarks.bench import Subject
 from benchmarks.ratios import Line, Work, in_turns, ratios
-
 from diptych.attribution.ap_ig import ap_ig
 from diptych.faithfulness import MIB_SIZES
 from diptych.interventions import run_circuits

@@ -108,7 +108,7 @@ class Grid:
 
     def tops(self, sizes: Iterable[float]) -> Iterator["Grid"]:
         """The circuit that `top` gives of each size, one after the other: scores are ranked once for all of them."""
-        rankings = list(map(Ranking.of, self, self.there))
+        rankings = [Ranking.of(*one) for one in zip(self, self.there, strict=True)]
         for size in sizes:
             yield replace(self, **{kind: ranking.top(size) for kind, ranking in zip(KINDS, rankings, strict=True)})
 
@@ -165,9 +165,9 @@ class Grid:
                 "Only circuits can be expanded, not scores: a span's score is the sum over its tokens. Take "
                 "`scores.top(size)` first."
             )
-        index = layout.onto(self.layout)
-        heads, neurons = (nodes.index_select(1, index.to(nodes.device)) for nodes in self)  # copies whole rows
-        return replace(self, heads=heads, neurons=neurons, layout=layout)
+        index = layout.onto(self.layout).to(self.heads.device)
+        moved = {kind: nodes.index_select(1, index) for kind, nodes in zip(KINDS, self, strict=True)}
+        return replace(self, **moved, layout=layout)
 
     def save(self, path: Path) -> None:
         """Write the grid as one safetensors file."""
