@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from benchmarks import attribution, each, growth, peak, plain, sweeps, workers
+from benchmarks import attribution, each, growth, peak, plain, prefix, sweeps, workers
 from benchmarks.attribution import BATCH
 from benchmarks.bench import Bench, Organism, Subject
 from benchmarks.headline import headline
@@ -33,6 +33,7 @@ LINES: Mapping[str, Callable[[Subject, int], Iterator[Line]]] = {
     "attribution": attribution.lines,
     "each": each.lines,
     "plain": plain.lines,
+    "prefix": prefix.lines,
     "sweeps": sweeps.lines,
     "unshared": sweeps.unshared,
     "peak": peak.lines,
@@ -43,8 +44,10 @@ DEFAULT = (
     "organism:attribution",
     "organism16:attribution",
     "organism16:each",
+    "organism16:prefix",
     "12:attribution",
     "12:each",
+    "12:prefix",
     "28:sweeps",
     "28:unshared",
     "12:peak",

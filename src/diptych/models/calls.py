@@ -112,7 +112,7 @@ class DecoderCall:
 
     def repeat(self, times: int) -> "DecoderCall":
         """The batch repeated: [b0..bn] * times."""
-        return self if times == 1 else self.take(list(range(self.batch)) * times)
+        return self.take(list(range(self.batch)) * times)
 
 
 @dataclass(frozen=True, eq=False)
