@@ -12,7 +12,8 @@ from typing import Any
 
 import torch
 
-from benchmarks import attribution, growth, peak, plain, sweeps, workers
+from benchmarks import attribution, each, growth, peak, plain, prefix, sweeps, workers
+from benchmarks.attribution import BATCH
 from benchmarks.bench import Bench, Organism, Subject
 from benchmarks.headline import headline
 from benchmarks.pages import between
@@ -23,13 +24,16 @@ KEPT, PLOT, GROWTH = HERE / "ratios.json", HERE / "ratios.png", HERE / "growth.p
 
 SIZES: Mapping[str, Callable[..., Subject]] = {
     "organism": lambda **_: Organism("organism/qwen2vl", 1),
+    "organism16": lambda **_: Organism("organism/qwen2vl", BATCH),
     "12": lambda **how: Bench(151_936, 1, 12, **how),
     "28": lambda **how: Bench(24_000, 1, 28, **how),
     "2b": lambda **how: Bench(151_936, 1, 28, width=1536, neurons=8960, heads=12, **how),
 }
 LINES: Mapping[str, Callable[[Subject, int], Iterator[Line]]] = {
     "attribution": attribution.lines,
+    "each": each.lines,
     "plain": plain.lines,
+    "prefix": prefix.lines,
     "sweeps": sweeps.lines,
     "unshared": sweeps.unshared,
     "peak": peak.lines,
@@ -38,7 +42,12 @@ LINES: Mapping[str, Callable[[Subject, int], Iterator[Line]]] = {
 }
 DEFAULT = (
     "organism:attribution",
+    "organism16:attribution",
+    "organism16:each",
+    "organism16:prefix",
     "12:attribution",
+    "12:each",
+    "12:prefix",
     "28:sweeps",
     "28:unshared",
     "12:peak",
@@ -62,7 +71,7 @@ def main() -> None:
     print(f"{told['when']}, {told['machine']}, {told['device']}, {told['versions']}, {given.dtype}\n{HEADER}")
     for what in given.what:
         size, _, name = what.partition(":")
-        how = {} if size == "organism" else {"device": given.device, "dtype": getattr(torch, given.dtype)}
+        how = {} if size.startswith("organism") else {"device": given.device, "dtype": getattr(torch, given.dtype)}
         for line in LINES[name](SIZES[size](**how), given.runs):
             print(line.row(), flush=True)
             if given.write:

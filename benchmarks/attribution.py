@@ -7,6 +7,7 @@ from torch import Tensor
 
 from benchmarks.bench import Subject
 from benchmarks.ratios import Line, Work, in_turns, ratios
+from diptych.activations import Activations
 from diptych.attribution.ap_ig import ap_ig
 from diptych.faithfulness import MIB_SIZES
 from diptych.interventions import run_circuits
@@ -15,6 +16,8 @@ from diptych.metrics import logit_diff
 STEPS = 5
 FEW = MIB_SIZES[:2]
 """A curve of two sizes; what more sizes cost, each of the others adds."""
+BATCH = 16
+"""Circuits × prompts that share a run: the batch size of `diptych run` if nothing else is said."""
 
 
 def lines(subject: Subject, runs: int) -> Iterator[Line]:
@@ -26,12 +29,17 @@ def lines(subject: Subject, runs: int) -> Iterator[Line]:
     curves: Mapping[str, Work] = {
         "few": lambda: work.sweep(FEW),
         "all": lambda: work.sweep(MIB_SIZES),
+        "ranking": lambda: list(work.scores.tops(MIB_SIZES)),
         "forward": work.forward,
     }
     found = in_turns(curves, runs)
+    extra = len(MIB_SIZES) - len(FEW)
     more = [whole - few for whole, few in zip(found["all"], found["few"], strict=True)]
-    each = ratios(more, found["forward"], 1 / (len(MIB_SIZES) - len(FEW)))
-    yield Line("curve: forwards per extra size", subject.called, each, 1.1, at_least=False)
+    whole = ratios(more, found["forward"], 1 / extra)
+    ranked = ratios(found["ranking"], found["forward"], 1 / len(MIB_SIZES))
+    yield Line("curve: forwards per extra size", subject.called, whole, 1.1, at_least=False)
+    yield Line("of these, ranking", subject.called, ranked)
+    yield Line("and all else", subject.called, [a - b for a, b in zip(whole, ranked, strict=True)])
 
 
 class Bare:
@@ -50,9 +58,16 @@ class Bare:
             for inputs in (self.batch.clean, self.batch.counterfactual):
                 self.vlm.model(**inputs, logits_to_keep=1, use_cache=False)
         for _ in range(STEPS):
-            embeddings = self.call.embeddings.clone().requires_grad_()
-            value = logit_diff(self._logits(embeddings), self.batch.answers, self.batch.counter_answers).sum()
-            torch.autograd.grad(value, embeddings)
+            self.step()
+
+    def step(self) -> None:
+        """One forward and backward of the decoder, to its embeddings."""
+        embeddings = self.call.embeddings.clone().requires_grad_()
+        torch.autograd.grad(self.value(embeddings), embeddings)
+
+    def value(self, embeddings: Tensor) -> Tensor:
+        """The metric, summed over prompts, if the decoder is given these embeddings."""
+        return logit_diff(self._logits(embeddings), self.batch.answers, self.batch.counter_answers).sum()
 
     @torch.no_grad()
     def forward(self) -> None:
@@ -60,13 +75,22 @@ class Bare:
         self._logits(self.call.embeddings)
 
     @torch.no_grad()
+    def run(self) -> None:
+        """One forward as diptych makes it."""
+        self.vlm.run(self.call)
+
+    @torch.no_grad()
     def sweep(self, sizes: tuple[float, ...]) -> None:
         """A curve over some sizes."""
-        self.vlm.run(self.call)
+        self.run()
+        run_circuits(self.vlm, self.call, self.scores.tops(sizes), self.replacement(), batch_size=BATCH)
+
+    @torch.no_grad()
+    def replacement(self) -> Activations:
+        """The values of all nodes in the counterfactual run."""
         with self.vlm.record() as recording:
             self.vlm.run(self.vlm.capture(self.batch.counterfactual))
-        circuits = (self.scores.top(size) for size in sizes)
-        run_circuits(self.vlm, self.call, circuits, recording.activations(), batch_size=1)
+        return recording.activations()
 
     def _logits(self, embeddings: Tensor) -> Tensor:
         given = {**self.call.kwargs, "inputs_embeds": embeddings}

@@ -53,7 +53,7 @@ class Bench:
 
     @property
     def called(self) -> str:
-        return f"{self.layers} layers of width {self.width}, {self.vocabulary:,} tokens"
+        return f"{self.layers} layers of width {self.width}, {self.vocabulary:,} tokens, {told(self.prompts)}"
 
     @property
     def picture(self) -> slice:
@@ -141,16 +141,21 @@ class Bench:
         return {name: self.vlm.place(value) for name, value in inputs.items()}
 
 
+def told(prompts: int) -> str:
+    """How many prompts there are, in words."""
+    return f"{prompts} prompt{'s' if prompts > 1 else ''}"
+
+
 @dataclass(frozen=True)
 class Organism:
-    """A shipped organism, and a batch of contrasts of its counting task."""
+    """A shipped organism, and a batch of contrasts of its counting task: at most `prompts`, of one layout."""
 
     name: str
     prompts: int
 
     @property
     def called(self) -> str:
-        return self.name
+        return f"{self.name}, {told(len(self.batch))}"
 
     @cached_property
     def vlm(self) -> VLM:
@@ -158,8 +163,8 @@ class Organism:
 
     @cached_property
     def batch(self) -> Batch:
-        task = diptych.make_task("counting", per_split=12)
-        contrasts = task.contrasts("image", "test", seed=0)[: self.prompts]
+        task = diptych.make_task("counting", per_split=max(12, 3 * self.prompts))
+        contrasts = task.contrasts("image", "test", seed=0)
         return encode(self.vlm, contrasts, answer_tokens(self.vlm, task), batch_size=self.prompts).batches[0]
 
     @property

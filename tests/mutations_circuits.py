@@ -38,7 +38,7 @@ CIRCUIT_MUTATIONS: tuple[Mutation, ...] = (
     (PLANTED, "weight.mul_(keep if inputs == 1 else keep[:, None])", "pass", "tests/test_planted.py::test_a_planted_circuit_of_the_organism_is_found"),
     (PLANTED, "model=deepcopy(vlm.model)", "model=vlm.model", "tests/test_planted.py::test_the_user_s_model_is_left_as_it_was[llava]"),
     (PLANTED, "if circuit.model != vlm.digest:", "if False:", "tests/test_planted.py::test_a_circuit_of_another_model_cannot_be_planted"),
-    ("src/diptych/interventions.py", "torch.where(inside, live, other.to(live.device, live.dtype))", "torch.where(inside, live, other.to(live.device, live.dtype) + 0.01 * live)", "tests/test_planted.py::test_nodes_that_are_held_score_exactly_zero_at_each_position[ap-llava]"),
+    ("src/diptych/interventions.py", "by_circuit, inside)", "by_circuit, 0.01 + 0.99 * inside)", "tests/test_planted.py::test_nodes_that_are_held_score_exactly_zero_at_each_position[ap-llava]"),
     (SHARING, "    if missing:", "    if False:", "tests/test_sharing.py::test_a_circuit_without_its_conditions_is_not_shared[dropped]"),
     (SHARING, "    if differing:", "    if False:", "tests/test_sharing.py::test_a_folder_that_is_unknown_or_does_not_fit_together_is_refused"),
     (SHARING, "    if found != (form, version):", "    if False:", "tests/test_sharing.py::test_a_folder_that_is_unknown_or_does_not_fit_together_is_refused"),

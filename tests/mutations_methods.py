@@ -24,13 +24,13 @@ METHOD_MUTATIONS: tuple[Mutation, ...] = (
     ),
     (
         INTEGRATE,
-        "look(site, direction * self.gradients[site] / weights)",
+        "look(site, (direction * self.gradients[site]).div_(weights))",
         "look(site, self.gradients[site] / weights)",
         "tests/test_attribution.py::test_a_prompt_against_itself_scores_exactly_zero[text-gemma3-sdpa]",
     ),
     (
         INTEGRATE,
-        "look(site, direction * self.gradients[site] / weights)",
+        "look(site, (direction * self.gradients[site]).div_(weights))",
         "look(site, (direction.abs() + self.gradients[site]) / weights)",
         "tests/test_attribution.py::test_prefix_scores_are_exactly_zero_and_others_are_not[image-llava-sdpa]",
     ),
@@ -48,7 +48,7 @@ METHOD_MUTATIONS: tuple[Mutation, ...] = (
     ),
     (
         INTEGRATE,
-        "return products.abs().sum(-1) if width",
+        "return products.abs_().sum(-1) if width",
         "return products.sum(-1).abs() if width",
         "tests/test_attribution.py::test_head_reductions_are_ordered_signed_within_abs_within_l1",
     ),
@@ -78,8 +78,8 @@ METHOD_MUTATIONS: tuple[Mutation, ...] = (
     ),
     (
         INTEGRATE,
-        "gradient.to(self.inputs.dtype).unflatten",
-        "gradient.unflatten",
+        "in gradient.to(self.inputs.dtype).chunk",
+        "in gradient.chunk",
         "tests/test_attribution.py::test_scores_are_accumulated_in_float32_under_bfloat16",
     ),
     # rules, several points per run, memory
@@ -115,8 +115,8 @@ METHOD_MUTATIONS: tuple[Mutation, ...] = (
     ),
     (
         INTEGRATE,
-        "unflatten(0, (times, len(rows))).sum(0)",
-        "unflatten(0, (len(rows), times)).sum(1)",
+        "gradient.to(self.inputs.dtype).chunk(times)",
+        "gradient.to(self.inputs.dtype).unflatten(0, (-1, times)).unbind(1)",
         "tests/test_integration.py::test_points_that_share_a_run_equal_points_one_by_one[text-llava-eager]",
     ),
     (

@@ -52,10 +52,10 @@ MODEL_MUTATIONS: tuple[Mutation, ...] = (
     (ENCODE, "    if any(not torch.equal(a.tokens[layout.prefix], b.tokens[layout.prefix]) for _, a, b in pairs):", "    if False:", "tests/test_vlm.py::test_prompts_that_differ_before_their_data_are_refused"),
     (PROCESSOR, '"[IMG_BREAK]".join', '"".join', "tests/test_load.py::test_a_processor_expands_each_picture_of_a_batch"),
     # faithfulness (methods §6)
-    (INTERVENTIONS, "return torch.where(inside, live, other.to(live.device, live.dtype))", "return torch.where(inside, other.to(live.device, live.dtype), live)", "tests/test_interventions.py::test_the_full_circuit_is_the_clean_run_to_the_bit[text-qwen2_vl-sdpa]"),
+    (INTERVENTIONS, "torch.lerp(values.to(live.device, live.dtype), by_circuit, inside)", "torch.lerp(values.to(live.device, live.dtype), by_circuit, 1 - inside)", "tests/test_interventions.py::test_the_full_circuit_is_the_clean_run_to_the_bit[text-qwen2_vl-sdpa]"),
     (INTERVENTIONS, "with vlm.edit_inputs(heads | neurons):", "with vlm.edit_inputs(neurons):", "tests/test_interventions.py::test_the_empty_circuit_is_the_counterfactual_run[image-gemma3-sdpa]"),
     (INTERVENTIONS, "with vlm.edit_inputs(heads | neurons):", "with vlm.edit_inputs(heads):", "tests/test_interventions.py::test_ablating_by_mask_equals_a_loop_over_nodes[text-llava-sdpa]"),
-    (INTERVENTIONS, "repeat_interleave(prompts if times > 1 else 1, 0)", "repeat(prompts if times > 1 else 1, 1, 1)", "tests/test_interventions.py::test_circuits_in_one_batch_equal_circuits_one_by_one[64-qwen2_vl]"),
+    (INTERVENTIONS, "live.unflatten(0, (len(masks), -1))", "live.unflatten(0, (-1, len(masks))).transpose(0, 1)", "tests/test_interventions.py::test_circuits_in_one_batch_equal_circuits_one_by_one[64-qwen2_vl]"),
     (INTERVENTIONS, "if circuit.model != vlm.digest:", "if False:", "tests/test_interventions.py::test_a_circuit_of_another_model_is_refused"),
     # back-patching (methods §10)
     (BACKPATCH, "started(vlm, first, residual)", "started(vlm, first + 1, residual)", "tests/test_backpatch.py::test_a_resumed_cell_equals_a_full_second_pass_to_the_bit[image-qwen2_vl-sdpa]"),
@@ -79,7 +79,7 @@ MODEL_MUTATIONS: tuple[Mutation, ...] = (
     (GRID, "positions * sum(self.there[0]), positions * sum(self.there[1])", "self.heads.numel(), self.neurons.numel()", "tests/test_nodes_there.py::test_sizes_count_what_is_there"),
     (RANKING, "[layer[:, :count] for layer, count in", "[layer for layer, count in", "tests/test_nodes_there.py::test_the_top_is_that_of_the_nodes_that_are_there"),
     (RANKING, "left[above - rank]", "left[above - rank + 1]", "tests/test_nodes_there.py::test_the_top_of_many_scores_is_that_of_a_sort[0.37-few ties]"),
-    (RANKING, "high, above = pivot, more + same", "high, above = pivot, more", "tests/test_nodes_there.py::test_the_top_of_many_scores_is_that_of_a_sort[0.37-many ties]"),
+    (RANKING, "high, above = pivot, _count(self.layers, np.greater_equal, pivot)", "high, above = pivot, more", "tests/test_nodes_there.py::test_the_top_of_many_scores_is_that_of_a_sort[0.37-many ties]"),
     (THERE, "return there or (width,) * layers", "return there or (0,) * layers", "tests/test_nodes_there.py::test_a_grid_that_is_not_told_otherwise_has_all_its_nodes"),
     (GRID, 'described = {"layout": self.layout.to_json(), "there": self.there}', 'described = {"layout": self.layout.to_json(), "there": ((), ())}', "tests/test_nodes_there.py::test_a_saved_grid_keeps_what_is_there"),
     (GRID, "        if self.there != other.there:", "        if False:", "tests/test_nodes_there.py::test_grids_of_different_nodes_are_not_combined"),

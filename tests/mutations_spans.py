@@ -76,6 +76,6 @@ SPAN_MUTATIONS: tuple[Mutation, ...] = (
     (DISCOVER, "total[unit[\"fold\"]] += unit[kind] * unit[\"prompts\"]", "total[unit[\"fold\"]] += unit[kind]", "tests/test_lengths_experiments.py::test_discovered_scores_are_the_mean_over_prompts_of_each_prompt_s_pooled_scores"),
     (DISCOVER, "scores = found.scores.pool(layout)", "scores = found.scores.pool(layout) * (1 / batch.layout.length)", "tests/test_lengths_experiments.py::test_discovered_scores_are_the_mean_over_prompts_of_each_prompt_s_pooled_scores"),
     (SURVEY, "return [_item(one).cluster for unit in units for one in unit.payload[1]]", "return sorted(_item(one).cluster for unit in units for one in unit.payload[1])", "tests/test_lengths_experiments.py::test_intervals_resample_the_prompts_that_the_units_hold"),
-    (MEASURED, "ranking.top(size).expand(batch.layout)", "ranking.top(size).expand(batch.layout).at(\"data\")", "tests/test_lengths_experiments.py::test_the_curve_measures_each_prompt_as_it_would_alone"),
+    (MEASURED, "(circuit.expand(batch.layout) for ranking", "(circuit.expand(batch.layout).at(\"data\") for ranking", "tests/test_lengths_experiments.py::test_the_curve_measures_each_prompt_as_it_would_alone"),
     (SWEEP, "prompts[0].layout.data", "slice(0, 1)", "tests/test_lengths_experiments.py::test_back_patching_patches_the_data_of_each_prompt_as_alone"),
 )  # fmt: skip

@@ -200,6 +200,9 @@ def test_only_prompts_that_are_not_complete_are_refined() -> None:
 
     assert sorted(found.steps.tolist()) == [5, 15, 15]
     assert found.steps[five.argmin()] == 5
+    singles = encode(vlm, contrasts("image", 3), answers(vlm), batch_size=1).batches
+    alone = [ap_ig(vlm, one, steps=int(n)).scores.neurons for one, n in zip(singles, found.steps, strict=True)]
+    torch.testing.assert_close(found.scores.neurons, torch.stack(alone).mean(0), atol=1e-6, rtol=1e-5)
 
 
 @every_model

@@ -95,6 +95,17 @@ def test_a_smaller_circuit_lies_in_a_larger_one(layout: Layout, seed: int, one: 
     assert (small & large).equal(small)
 
 
+@LAWS
+@given(layouts(), SEEDS, st.lists(SIZES, max_size=4))
+def test_circuits_of_several_sizes_are_those_of_each_size_alone(layout: Layout, seed: int, sizes: list[float]) -> None:
+    drawn = scores(layout, seed, values=9)
+
+    found = list(drawn.tops(sizes))
+
+    assert len(found) == len(sizes)
+    assert all(kept.equal(drawn.top(size)) for kept, size in zip(found, sizes, strict=True))
+
+
 def test_a_score_that_is_nan_is_refused() -> None:
     with pytest.raises(MismatchError, match="1 scores are NaN. Rank only finite scores"):
         line(1, float("nan"), 3).top(0)

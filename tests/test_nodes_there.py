@@ -83,7 +83,7 @@ def test_the_top_is_that_of_the_nodes_that_are_there(layout: Layout, seed: int, 
 @pytest.mark.parametrize("size", [0.001, 0.37, 0.999])
 def test_the_top_of_many_scores_is_that_of_a_sort(values: int, size: float) -> None:
     layout = Layout.of((1, 40), 100)
-    drawn = torch.randint(values, (3, 100, SAMPLE // 100), generator=torch.Generator().manual_seed(1)).float()
+    drawn = torch.randint(values, (3, 100, SAMPLE // 50), generator=torch.Generator().manual_seed(1)).float()
     drawn[1] -= values
     grid = Grid(torch.zeros(3, 100, 1), drawn, layout, "m", ((), (drawn.shape[2], drawn.shape[2] // 2, 7)))
 
@@ -94,6 +94,17 @@ def test_the_top_of_many_scores_is_that_of_a_sort(values: int, size: float) -> N
     expected = torch.zeros(drawn.numel(), dtype=torch.bool)
     expected[ranks[: int(size * 1000) * grid.size()[1] // 1000]] = True
     assert torch.equal(kept.flatten(), expected)
+
+
+def test_scores_that_the_sample_does_not_see_are_ranked_all_the_same() -> None:
+    layout = Layout.of((1, 40), 100)
+    drawn = torch.rand(1, 100, 2 * SAMPLE // 100, generator=torch.Generator().manual_seed(2)) + 1
+    drawn.flatten()[::2] = 0  # one in two is looked at
+
+    kept = Grid(torch.zeros(1, 100, 1), drawn, layout, "m").top(0.25).neurons
+
+    assert torch.equal(kept.flatten(), drawn.flatten() >= drawn.flatten().sort(descending=True).values[kept.sum() - 1])
+    assert int(kept.sum()) == drawn.numel() // 4
 
 
 def test_random_circuits_are_drawn_from_what_is_there() -> None:

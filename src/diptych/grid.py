@@ -1,10 +1,8 @@
 """The grid: one value per node. Scores are a grid of floats, a circuit is a grid of bools (design §2)."""
 
 import json
-import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +12,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from diptych.errors import DiptychError, InputError, MismatchError, StoreError
+from diptych.errors import DiptychError, MismatchError, StoreError
 from diptych.files import write_whole
 from diptych.layout import Layout, require_same
-from diptych.ranking import highest
+from diptych.ranking import Ranking
 from diptych.there import PerLayer, cleared, counted
 
 KINDS = ("heads", "neurons")
@@ -106,11 +104,13 @@ class Grid:
         `size` is a fraction of all nodes of a kind, read as the decimal it prints as (methods §5).
         Raises `InputError` for any other number.
         """
-        if not 0 <= size <= 1:
-            raise InputError(f"A circuit's size is {size}; expected a fraction of all nodes between 0 and 1.")
-        kept = [math.floor(Fraction(repr(float(size))) * total) for total in self.size()]
-        heads, neurons = (highest(*one) for one in zip(self, self.there, kept, strict=True))
-        return replace(self, heads=heads, neurons=neurons)
+        return next(self.tops([size]))
+
+    def tops(self, sizes: Iterable[float]) -> Iterator["Grid"]:
+        """The circuit that `top` gives of each size, one after the other: scores are ranked once for all of them."""
+        rankings = [Ranking.of(*one) for one in zip(self, self.there, strict=True)]
+        for size in sizes:
+            yield replace(self, **{kind: ranking.top(size) for kind, ranking in zip(KINDS, rankings, strict=True)})
 
     def at(self, segment: str) -> "Grid":
         """The part in one segment (prefix, data, query or generation); zero or false elsewhere."""
@@ -165,8 +165,9 @@ class Grid:
                 "Only circuits can be expanded, not scores: a span's score is the sum over its tokens. Take "
                 "`scores.top(size)` first."
             )
-        index = layout.onto(self.layout)
-        return replace(self, heads=self.heads[:, index], neurons=self.neurons[:, index], layout=layout)
+        index = layout.onto(self.layout).to(self.heads.device)
+        moved = {kind: nodes.index_select(1, index) for kind, nodes in zip(KINDS, self, strict=True)}
+        return replace(self, **moved, layout=layout)
 
     def save(self, path: Path) -> None:
         """Write the grid as one safetensors file."""
@@ -202,8 +203,7 @@ class Grid:
 
     @classmethod
     def from_pretrained(cls, place: str | Path, *, revision: str | None = None) -> "Grid":
-        """Read a folder that `save_pretrained` wrote, or a repository of the hub; `diptych.sharing.read` gives its
-        conditions too."""
+        """Read a folder that `save_pretrained` wrote, or a repository of the hub (`diptych.sharing.read`: with conditions)."""
         from diptych.sharing import read
 
         return read(place, revision=revision)[0]

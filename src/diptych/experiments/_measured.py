@@ -91,7 +91,7 @@ def measure(
     value = partial(_value, metric, batch, clean)
     run = partial(run_circuits, vlm, call, replacement=others, batch_size=batch_size)
     rankings = (order(scores) for order in orders.values())
-    circuits = (ranking.top(size).expand(batch.layout) for ranking in rankings for size in sizes)
+    circuits = (circuit.expand(batch.layout) for ranking in rankings for circuit in ranking.tops(sizes))
     values = torch.stack([value(some) for some in run(circuits=circuits)]).unflatten(0, (len(orders), len(sizes)))
     # the empty circuit is the counterfactual run itself, which has been run (methods §6)
     empty = counterfactual if ablation == "counterfactual" else run(circuits=[nothing(scores, batch.layout)])[0]

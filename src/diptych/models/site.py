@@ -44,7 +44,8 @@ class Site:
     def flat(self, nodes: Tensor) -> Tensor:
         """The inverse of `nodes`."""
         flat = nodes.flatten(-2) if self.kind == "heads" else nodes
-        return flat[..., self.start * self.width : self.stop * self.width]
+        first, own = self.start * self.width, (self.stop - self.start) * self.width
+        return flat if own == flat.shape[-1] else flat.narrow(-1, first, own)  # a backward pass copies what is narrowed
 
     def nothing(self, like: Tensor) -> Tensor:
         """The values of a site whose layer has no such nodes, or was not called: zeros, prompts and positions as in `like`."""
