@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from benchmarks import attribution, growth, peak, plain, sweeps, workers
+from benchmarks import attribution, growth, peak, plain, questions, sweeps, workers
 from benchmarks.bench import Bench, Organism, Subject
 from benchmarks.headline import headline
 from benchmarks.pages import between
@@ -35,6 +35,7 @@ LINES: Mapping[str, Callable[[Subject, int], Iterator[Line]]] = {
     "peak": peak.lines,
     "growth": growth.lines,
     "workers": workers.lines,
+    "questions": questions.lines,
 }
 DEFAULT = (
     "organism:attribution",
@@ -43,6 +44,7 @@ DEFAULT = (
     "28:unshared",
     "12:peak",
     "12:growth",
+    "12:questions",
     "organism:workers",
 )
 
