@@ -7,6 +7,7 @@ Mutation = tuple[str, str, str, str]
 
 REGISTRY = "src/diptych/registry.py"
 ITEMS = "src/diptych/items.py"
+DIVIDED = "src/diptych/splits.py"
 PICTURES = "src/diptych/pictures.py"
 LAYOUT = "src/diptych/layout.py"
 GRID = "src/diptych/grid.py"
@@ -106,9 +107,9 @@ MUTATIONS: tuple[Mutation, ...] = (
     (ENTITIES, "if key not in known:", "if not key:", "tests/test_entities.py::test_a_wrong_row_is_refused_by_file_and_line[an unknown entity]"),
     (ENTITIES, "cluster=key,", "cluster=row.place,", "tests/test_entities.py::test_names_are_asked_of_the_same_entities_in_the_same_splits"),
     (ITEMS, "self.sentence.count(self.text) != 1", "self.text not in self.sentence", "tests/test_items.py::test_an_item_that_cannot_be_asked_is_refused[a sentence with its text twice]"),
-    (ITEMS, "if items[0].split is not None:", "if False:", "tests/test_items.py::test_own_splits_are_kept"),
-    (ITEMS, "if without and len(without) < len(items):", "if False:", "tests/test_items.py::test_a_split_of_its_own_is_for_all_items_or_none"),
-    (ITEMS, "if places.setdefault(item.cluster, item.split) != item.split:", "if False:", "tests/test_items.py::test_a_cluster_in_two_splits_is_refused"),
+    (DIVIDED, "if items[0].split is not None:", "if False:", "tests/test_items.py::test_own_splits_are_kept"),
+    (DIVIDED, "if without and len(without) < len(items):", "if False:", "tests/test_items.py::test_a_split_of_its_own_is_for_all_items_or_none"),
+    (DIVIDED, "if places.setdefault(item.cluster, item.split) != item.split:", "if False:", "tests/test_items.py::test_a_cluster_in_two_splits_is_refused"),
     (PICTURES, "warnings.simplefilter(\"error\", Image.DecompressionBombWarning)", "warnings.simplefilter(\"ignore\")", "tests/test_pictures.py::test_a_picture_that_pillow_would_only_warn_of_is_refused_too"),
     (PICTURES, "Image.open(source, formats=FORMATS)", "Image.open(source)", "tests/test_pictures.py::test_a_format_whose_reader_starts_another_program_is_refused"),
     (TASKS, 'if not name.endswith(".py"):', "if True:", "tests/test_make_task.py::test_a_user_s_file_that_makes_no_task_is_explained"),
@@ -160,11 +161,11 @@ MUTATIONS: tuple[Mutation, ...] = (
     (ITEMS, "lists answers twice\", list(self.answers))", "lists answers twice\", [])", "tests/test_items.py::test_a_task_that_is_inconsistent_is_refused[an answer twice]"),
     (ITEMS, "if unlisted:", "if len(unlisted) > 2:", "tests/test_items.py::test_a_task_that_is_inconsistent_is_refused[an unlisted answer]"),
     (ITEMS, "if split not in SPLITS:", "if not split:", "tests/test_items.py::test_an_unknown_split_is_refused_with_the_known_ones"),
-    (ITEMS, "tuple(item for item in items if place[item.cluster] == split) for split in SPLITS", "items[i::3] for i, split in enumerate(SPLITS)", "tests/test_items.py::test_splits_are_disjoint_complete_and_even_and_a_cluster_is_never_divided"),
-    (ITEMS, "if place[item.cluster] == split)", "if place[item.cluster] <= split)", "tests/test_items.py::test_splits_are_disjoint_complete_and_even_and_a_cluster_is_never_divided"),
-    (ITEMS, 'key=lambda c: hashlib.sha256(f"{name}:{c}".encode()).hexdigest()', "key=hash", "tests/test_items.py::test_digest_splits_and_contrasts_are_the_same_in_every_process"),
+    (DIVIDED, "tuple(item for item in items if place[item.cluster] == split) for split in SPLITS", "items[i::3] for i, split in enumerate(SPLITS)", "tests/test_items.py::test_splits_are_disjoint_complete_and_even_and_a_cluster_is_never_divided"),
+    (DIVIDED, "if place[item.cluster] == split)", "if place[item.cluster] <= split)", "tests/test_items.py::test_splits_are_disjoint_complete_and_even_and_a_cluster_is_never_divided"),
+    (DIVIDED, 'key=lambda c: hashlib.sha256(f"{name}:{c}".encode()).hexdigest()', "key=hash", "tests/test_items.py::test_digest_splits_and_contrasts_are_the_same_in_every_process"),
     (ITEMS, 'random.Random(f"{seed}:{item.id}")', "random.Random(hash((seed, item.id)))", "tests/test_items.py::test_digest_splits_and_contrasts_are_the_same_in_every_process"),
-    (ITEMS, "len(clusters)] for rank, cluster in enumerate(clusters)}", "len(clusters)] for rank, cluster in enumerate(dict.fromkeys(i.cluster for i in items))}", "tests/test_items.py::test_splits_do_not_depend_on_the_order_of_the_items"),
+    (DIVIDED, "len(clusters)] for rank, cluster in enumerate(clusters)}", "len(clusters)] for rank, cluster in enumerate(dict.fromkeys(i.cluster for i in items))}", "tests/test_items.py::test_splits_do_not_depend_on_the_order_of_the_items"),
     (ITEMS, "[item.id, item.text,", "[item.text,", "tests/test_items.py::test_the_digest_changes_with_every_field_of_an_item[id]"),
     (ITEMS, "[item.id, item.text,", "[item.id,", "tests/test_items.py::test_the_digest_changes_with_every_field_of_an_item[text]"),
     (ITEMS, "item.text, picture,", "item.text,", "tests/test_items.py::test_the_digest_changes_with_every_field_of_an_item[image]"),

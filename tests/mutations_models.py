@@ -21,6 +21,7 @@ ACCURACY = "src/diptych/experiments/accuracy.py"
 PANELS = "src/diptych/experiments/_panels.py"
 ITEMS = "src/diptych/items.py"
 SURVEY = "src/diptych/experiments/_survey.py"
+FOLDS = "src/diptych/experiments/_folds.py"
 
 GRID = "src/diptych/grid.py"
 THERE = "src/diptych/there.py"
@@ -66,7 +67,7 @@ MODEL_MUTATIONS: tuple[Mutation, ...] = (
     # experiments: nothing is chosen and reported on the same prompts, nothing is dropped silently
     (SURVEY, '"answered wrongly": lambda c: not right[c.clean.id],', "", "tests/test_experiments.py::test_only_correctly_answered_prompts_are_discovered_on_and_every_other_is_counted"),
     (MEASURED, " if self.defined else math.nan", "", "tests/test_experiments.py::test_faithfulness_without_an_effect_is_undefined_for_random_circuits_too"),
-    (SURVEY, "minlength=len(self.prompts)) * self.prompts", "minlength=len(self.prompts)).float()", "tests/test_experiments.py::test_the_mean_over_folds_weighs_each_prompt_alike"),
+    (FOLDS, "minlength=len(self.prompts)) * self.prompts", "minlength=len(self.prompts)).float()", "tests/test_experiments.py::test_the_mean_over_folds_weighs_each_prompt_alike"),
     (SURVEY, '{"no counterfactual of its layout": alone} if alone else {}', "{}", "tests/test_experiments.py::test_only_correctly_answered_prompts_are_discovered_on_and_every_other_is_counted"),
     (ACCURACY, "correct.astype(float), [item.cluster for", "correct.astype(float), [item.id for", "tests/test_experiments.py::test_prompts_of_one_cluster_are_resampled_together"),
     (PANELS, "list(range(which, len(self.scores.prompts), 2))", "list(range(0, len(self.scores.prompts), 2))", "tests/test_experiments.py::test_the_halves_of_a_panel_are_disjoint_and_hold_all_folds"),

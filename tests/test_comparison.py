@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from diptych.compare import MEASURED, OTHERWISE, Array, Overlap, SetPair, highest, overlaps, possible, telling
 from diptych.experiments._comparison import Comparison, reweight
+from diptych.experiments._folds import FoldScores
 from diptych.experiments._panels import Panel
-from diptych.experiments._survey import FoldScores
 from diptych.experiments._swapped import summary
 from diptych.experiments.overlap import _of, _told, _undefined
 from diptych.grid import KINDS

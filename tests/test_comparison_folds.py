@@ -8,8 +8,8 @@ import torch
 
 from diptych.compare import MEASURED, OTHERWISE, Overlap, SetPair, ceiling
 from diptych.experiments._comparison import Comparison, held_folds, reweight
+from diptych.experiments._folds import FoldScores
 from diptych.experiments._panels import Panel
-from diptych.experiments._survey import FoldScores
 from diptych.grid import KINDS
 from diptych.items import Modality
 from diptych.layout import Layout

@@ -11,6 +11,7 @@ import torch
 from diptych.compare import stability
 from diptych.errors import InputError
 from diptych.experiments._curve import areas
+from diptych.experiments._folds import FoldScores
 from diptych.experiments._measured import (
     Measured,
     as_scored,
@@ -20,7 +21,6 @@ from diptych.experiments._measured import (
     random_scores,
     reversed_order,
 )
-from diptych.experiments._survey import FoldScores
 from diptych.experiments.faithfulness_curve import _orders, _stability, choose
 from diptych.faithfulness import MIB_SIZES, bisect, cmd, cpr
 from diptych.grid import Grid

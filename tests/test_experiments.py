@@ -13,9 +13,9 @@ import torch
 
 from diptych.errors import InputError
 from diptych.experiments import DEMO, DEMO_FIRST
+from diptych.experiments._folds import FoldScores
 from diptych.experiments._measured import Measured, random_scores
 from diptych.experiments._panels import Panel
-from diptych.experiments._survey import FoldScores
 from diptych.experiments._sweep import HELD_OUT, IN_SAMPLE
 from diptych.experiments.accuracy import _difference, accuracy_row
 from diptych.grid import Grid

@@ -17,6 +17,7 @@ BASE = {
     "raster",
     "registry",
     "retries",
+    "splits",
 }
 VALUES = {
     "activations",
@@ -72,6 +73,7 @@ LOWER = {
     "retries": set(),
     "parameters": {"errors", "registry"},
     "raster": {"errors"},
+    "splits": {"errors"},
     "pictures": {"errors", "registry", "raster"},
     **dict.fromkeys(VALUES, BASE | VALUES),
     "tasks": BASE | {"items"},

@@ -10,7 +10,8 @@ import torch
 
 from diptych.attribution.ap import ap
 from diptych.backpatch import back_patch, cells
-from diptych.experiments._survey import FoldScores, Survey, clusters
+from diptych.experiments._folds import FoldScores
+from diptych.experiments._survey import Survey, clusters
 from diptych.experiments._sweep import sweep
 from diptych.interventions import run_circuits
 from diptych.items import Item, Task

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 import torch
 
+from diptych.experiments._folds import FoldScores
 from diptych.experiments._measured import as_scored, helpful_first
 from diptych.experiments._rounds import LEFT, Rounds, Scored, counts, discovered_on, first
-from diptych.experiments._survey import FoldScores, Selection, Survey
+from diptych.experiments._survey import Selection, Survey
 from diptych.items import Contrast
 from diptych.layout import Layout
 from diptych.run import Run, Store

@@ -1,6 +1,5 @@
 """Items, tasks and contrasts: what is asked, in up to two panels. No torch here."""
 
-import hashlib
 import random
 import unicodedata
 from collections.abc import Callable
@@ -11,13 +10,12 @@ from typing import Any, Literal
 from diptych.errors import InputError
 from diptych.pictures import Drawing, ImageFile, Picture, plain_digest
 from diptych.spans import NamedRange, require_ranges
+from diptych.splits import SPLITS, Split, require_undivided, split_up
 
 __all__ = ["MODALITIES", "SPLITS", "Contrast", "Drawing", "ImageFile", "Item", "Modality", "Picture", "Split", "Task"]
 
 Modality = Literal["text", "image"]
-Split = Literal["discover", "select", "test"]
 MODALITIES: tuple[Modality, ...] = ("text", "image")
-SPLITS: tuple[Split, ...] = ("discover", "select", "test")
 
 
 @dataclass(frozen=True)
@@ -152,7 +150,7 @@ class Task:
             raise InputError(
                 f"Task '{self.name}' has answers that are not in its answer set: {unlisted[:5]}. Add them to `answers`."
             )
-        _refuse_divided_splits(self.name, self.items)
+        require_undivided(self.name, self.items)
         _refuse_unusable_naming(self.name, self.naming)
 
     def split(self, split: Split) -> tuple[Item, ...]:
@@ -162,8 +160,8 @@ class Task:
         return self._by_split[split]
 
     @cached_property
-    def _by_split(self) -> dict[str, tuple[Item, ...]]:
-        return _split_by_cluster(self.name, self.items)
+    def _by_split(self) -> dict[Split, tuple[Item, ...]]:
+        return split_up(self.name, self.items)
 
     @cached_property
     def _digest(self) -> str:
@@ -212,17 +210,6 @@ class Task:
         return alike and other.answer != item.answer and (other.paired or not item.paired)
 
 
-def _split_by_cluster(name: str, items: tuple[Item, ...]) -> dict[str, tuple[Item, ...]]:
-    """The items' own splits, else thirds of the clusters by hash."""
-    if items[0].split is not None:
-        return {split: tuple(item for item in items if item.split == split) for split in SPLITS}
-    clusters = sorted(
-        {item.cluster for item in items}, key=lambda c: hashlib.sha256(f"{name}:{c}".encode()).hexdigest()
-    )
-    place = {cluster: SPLITS[rank * len(SPLITS) // len(clusters)] for rank, cluster in enumerate(clusters)}
-    return {split: tuple(item for item in items if place[item.cluster] == split) for split in SPLITS}
-
-
 def _plain(item: Item) -> list[Any]:
     digests = [picture.digest() for picture in item.pictures]
     picture = digests if isinstance(item.image, tuple) else next(iter(digests), None)
@@ -235,23 +222,6 @@ def _refuse_duplicates(message: str, values: list[str]) -> None:
     twice = sorted({value for value in values if value in seen or seen.add(value)})  # type: ignore[func-returns-value]
     if twice:
         raise InputError(f"{message}: {twice[:5]}. Each must be unique.")
-
-
-def _refuse_divided_splits(name: str, items: tuple[Item, ...]) -> None:
-    """Raise unless all items have a split of their own or none has, and no cluster is in two."""
-    without = [item.id for item in items if item.split is None]
-    if without and len(without) < len(items):
-        raise InputError(
-            f"Task '{name}' has {len(items) - len(without)} items with a split and {len(without)} without, such as "
-            f"'{without[0]}'. Give every item a split, or none."
-        )
-    places: dict[str, Split | None] = {}
-    for item in items:
-        if places.setdefault(item.cluster, item.split) != item.split:
-            raise InputError(
-                f"Cluster '{item.cluster}' of task '{name}' is in the splits {places[item.cluster]} and {item.split}. "
-                f"Items of one entity or picture are not independent: put them into one split."
-            )
 
 
 def _refuse_unusable_naming(name: str, naming: tuple[Item, ...]) -> None:

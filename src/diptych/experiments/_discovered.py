@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from diptych.errors import InputError
+from diptych.experiments._folds import FoldScores
 from diptych.experiments._measured import helpful_first
-from diptych.experiments._survey import FoldScores
 from diptych.grid import Scores
 from diptych.layout import Layout
 from diptych.run.folder import Folder

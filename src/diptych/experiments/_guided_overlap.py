@@ -12,11 +12,12 @@ from torch import Tensor
 from diptych.backpatch import Cell, patched
 from diptych.compare import SEGMENTS, overlaps
 from diptych.experiments._comparison import held_folds, reweight
+from diptych.experiments._folds import FoldScores
 from diptych.experiments._halving import Halving
 from diptych.experiments._panels import Panel
 from diptych.experiments._parameters import Options
 from diptych.experiments._rounds import discovered_on
-from diptych.experiments._survey import FoldScores, Survey
+from diptych.experiments._survey import Survey
 from diptych.experiments._sweep import Array
 from diptych.experiments.discover import by_fold, pooled, score
 from diptych.figures import Bars, Series

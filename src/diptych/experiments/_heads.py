@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from diptych.errors import InputError
+from diptych.experiments._folds import FoldScores
 from diptych.experiments._measured import helpful_first
 from diptych.experiments._parameters import Options
-from diptych.experiments._survey import FoldScores
 from diptych.figures import Heatmap
 from diptych.grid import Circuit, Scores
 from diptych.items import Modality

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from diptych.errors import InputError
+from diptych.experiments._folds import FoldScores
 from diptych.experiments._measured import Order, as_scored, helpful_first
 from diptych.experiments._parameters import Options
-from diptych.experiments._survey import FoldScores, Survey
+from diptych.experiments._survey import Survey
 from diptych.grid import Circuit, Scores
 from diptych.items import MODALITIES, Modality
 from diptych.run import Run

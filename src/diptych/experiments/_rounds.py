@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from diptych.compare import stability
+from diptych.experiments._folds import FoldScores
 from diptych.experiments._measured import Order
-from diptych.experiments._survey import FoldScores, Selection
+from diptych.experiments._survey import Selection
 from diptych.items import Contrast
 from diptych.pictures import plain_digest
 from diptych.result import Result

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from diptych.attribution.exact import effects
 from diptych.errors import InputError, UnsupportedModel
+from diptych.experiments._folds import FoldScores
 from diptych.experiments._parameters import Count, MetricName, Names, Options, Positions, Seed, Share
-from diptych.experiments._survey import FoldScores, Survey, clusters
+from diptych.experiments._survey import Survey, clusters
 from diptych.experiments._text import fixed, from_tensor, interval, to_tensor
 from diptych.experiments.discover import attribute
 from diptych.figures import Bars, Series

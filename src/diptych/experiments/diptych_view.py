@@ -5,10 +5,11 @@ from functools import partial
 from typing import Any
 
 from diptych.errors import InputError
+from diptych.experiments._folds import FoldScores
 from diptych.experiments._measured import helpful_first
 from diptych.experiments._parameters import Count, MetricName, Options, Positions, Seed, Share
 from diptych.experiments._side import entering, look
-from diptych.experiments._survey import FoldScores, Survey
+from diptych.experiments._survey import Survey
 from diptych.experiments._text import fixed, from_tensor
 from diptych.figures import Diptych, Nodes, Pair, Panel, Side
 from diptych.grid import Scores

@@ -14,11 +14,12 @@ from torch import Tensor
 from diptych.attribution._integrate import Attribution
 from diptych.batch import Batch
 from diptych.errors import InputError
+from diptych.experiments._folds import FoldScores
 from diptych.experiments._halving import Halving
 from diptych.experiments._measured import helpful_first
 from diptych.experiments._parameters import Folds, MetricName, Options, Positions, Reduction, Seed, Share
 from diptych.experiments._rounds import Rounds
-from diptych.experiments._survey import FoldScores, Selection, Survey
+from diptych.experiments._survey import Selection, Survey
 from diptych.figures import Heatmap
 from diptych.grid import Scores
 from diptych.items import Contrast, Modality

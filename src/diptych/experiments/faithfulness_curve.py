@@ -13,6 +13,7 @@ from torch import Tensor
 from diptych.compare import stability
 from diptych.errors import InputError
 from diptych.experiments._curve import areas, curves, notes, row, said_areas, summary
+from diptych.experiments._folds import FoldScores
 from diptych.experiments._halving import Along, Halving
 from diptych.experiments._measured import (
     Ablation,
@@ -26,7 +27,7 @@ from diptych.experiments._measured import (
 )
 from diptych.experiments._parameters import Count, Halvings, MetricName, Options, Positions, Seed, Several, Share, Sizes
 from diptych.experiments._rounds import discovered_on
-from diptych.experiments._survey import FoldScores, Selection, Survey, clusters
+from diptych.experiments._survey import Selection, Survey, clusters
 from diptych.faithfulness import bisect, minimal_size
 from diptych.items import SPLITS, Contrast, Modality, Split
 from diptych.layout import Layout

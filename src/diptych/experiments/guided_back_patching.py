@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 from torch import Tensor
 
+from diptych.experiments._folds import FoldScores
 from diptych.experiments._guided import PARTS, guided
 from diptych.experiments._guided_overlap import bars, compare, decided
 from diptych.experiments._halving import Along, Halving
@@ -13,7 +14,7 @@ from diptych.experiments._judged import LEVEL, NONE_HELD, Judged, paragraph, sum
 from diptych.experiments._measured import helpful_first
 from diptych.experiments._panels import Panel
 from diptych.experiments._parameters import Count, Options, Positions, Seed, Share, Windows
-from diptych.experiments._survey import FoldScores, Survey, clusters
+from diptych.experiments._survey import Survey, clusters
 from diptych.experiments._sweep import Array, gain_row, stored_sweep
 from diptych.experiments._text import fixed
 from diptych.figures import Bars, Number, Series

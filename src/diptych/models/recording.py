@@ -1,5 +1,6 @@
 """Recordings: node values seen in a run."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import reduce
 
@@ -8,6 +9,7 @@ from torch import Tensor
 
 from diptych.activations import Activations
 from diptych.errors import ModelCheckFailed
+from diptych.models.knockout import Edit
 from diptych.models.sites import Site, Sites
 
 
@@ -18,6 +20,19 @@ class Recording:
     sites: Sites
     seen: dict[Site, Tensor] = field(default_factory=dict)
     layers: set[int] = field(default_factory=set)
+
+    def keep(self, part: Site) -> Edit:
+        """An edit that changes nothing and keeps what it sees of a part, detached."""
+
+        def look(live: Tensor) -> Tensor:
+            self.seen[part] = live.detach()
+            return live
+
+        return look
+
+    def called(self, layer: int) -> Callable[..., None]:
+        """A pre-hook of a layer, which notes that it is called."""
+        return lambda module, args: self.layers.add(layer)
 
     @property
     def values(self) -> dict[Site, Tensor]:

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from diptych.errors import UnsupportedModel
-from diptych.models.hooks import replaced_forward
+from diptych.models.hooks import hooks, replaced_forward
 
 Forms = dict[int, tuple[None, ...] | None]
 """Layer → the Nones behind the residual stream in the tuple it returns, or None if it returns the stream alone.
@@ -36,6 +36,22 @@ def learn(forms: Forms, index: int, output: Any) -> None:
     rest = output[1:] if isinstance(output, tuple) else None
     if rest is None or all(other is None for other in rest):
         forms[index] = rest
+
+
+@contextmanager
+def recorded(layers: nn.ModuleList, forms: Forms) -> Iterator[dict[int, Any]]:
+    """While open, what each layer that is called returns is kept as it is, by layer, and its form is noted."""
+    kept: dict[int, Any] = {}
+
+    def look(index: int) -> Callable[..., None]:
+        def on_output(module: nn.Module, args: Any, output: Any) -> None:
+            kept[index] = output
+            learn(forms, index, output)
+
+        return on_output
+
+    with hooks(*(layer.register_forward_hook(look(index)) for index, layer in enumerate(layers))):
+        yield kept
 
 
 def returned(forms: Forms, index: int, residual: Tensor) -> Any:

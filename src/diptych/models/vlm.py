@@ -22,15 +22,15 @@ from diptych.models.entry import (
     stopped_at,
     wanted,
 )
-from diptych.models.experts import plugged
 from diptych.models.hooks import hooks
 from diptych.models.knockout import Edit as Edit
 from diptych.models.knockout import cut
+from diptych.models.nodes import edit_parts
 from diptych.models.pixels import Pixels
 from diptych.models.readable import require_embeddings, require_eval, require_readable
 from diptych.models.recent import Recent
 from diptych.models.recording import Recording
-from diptych.models.resume import Forms, learn, resumed, stream
+from diptych.models.resume import Forms, recorded, resumed, stream
 from diptych.models.sites import Site, Sites, find_sites
 from diptych.models.stacking import learn_batch_dims, prompts, reads_apart, stack, striped
 
@@ -158,19 +158,9 @@ class VLM:
     def record(self) -> Iterator[Recording]:
         """While open, a run's node values are kept, detached."""
         recording = Recording(self.sites)
-
-        def keep(part: Site) -> Edit:
-            def look(live: Tensor) -> Tensor:
-                recording.seen[part] = live.detach()
-                return live
-
-            return look
-
-        def called(index: int) -> Callable[..., None]:
-            return lambda module, args: recording.layers.add(index)
-
-        layers = [layer.register_forward_pre_hook(called(index)) for index, layer in enumerate(self.layers)]
-        with hooks(*layers), self._edit_parts({part: keep(part) for site in self.sites for part in site.parts}):
+        parts = {part: recording.keep(part) for site in self.sites for part in site.parts}
+        layers = [layer.register_forward_pre_hook(recording.called(index)) for index, layer in enumerate(self.layers)]
+        with hooks(*layers), edit_parts(parts, self._prompts):
             yield recording
 
     @contextmanager
@@ -180,22 +170,13 @@ class VLM:
         A site whose layer has no such nodes is left alone. One made of parts calls its function for each of them, with
         zeros for the nodes of the others.
         """
-        with self._edit_parts({part: edit for site, edit in edits.items() for part in site.parts}):
+        with edit_parts({part: edit for site, edit in edits.items() for part in site.parts}, self._prompts):
             yield
 
     @contextmanager
     def record_outputs(self) -> Iterator[dict[int, Any]]:
         """While open, what each layer that is called returns is kept as it is: layer → tensor or tuple."""
-        kept: dict[int, Any] = {}
-
-        def look(index: int) -> Callable[..., None]:
-            def on_output(module: nn.Module, args: Any, output: Any) -> None:
-                kept[index] = output
-                learn(self.forms, index, output)
-
-            return on_output
-
-        with hooks(*(layer.register_forward_hook(look(index)) for index, layer in enumerate(self.layers))):
+        with recorded(self.layers, self.forms) as kept:
             yield kept
 
     @contextmanager
@@ -230,21 +211,9 @@ class VLM:
         """An input on the model's device; pixels in its dtype. The shape [...] stays."""
         return value.to(self.device, self.dtype) if value.is_floating_point() else value.to(self.device)
 
-    @contextmanager
-    def _edit_parts(self, edits: Mapping[Site, Edit]) -> Iterator[None]:
-        def hook(part: Site, edit: Edit) -> Callable[..., Any]:
-            def on_input(module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-                flat = args[0] if args[0].ndim > 2 else args[0].unflatten(0, (self._ids.shape[0], -1))  # OPT joins
-                return (part.flat(edit(part.nodes(flat))).reshape(args[0].shape), *args[1:])
-
-            return on_input
-
-        there = [(part.module, hook(part, edit)) for part, edit in edits.items() if part.module is not None]
-        with (
-            plugged(module for module, _ in there),
-            hooks(*(module.register_forward_pre_hook(function) for module, function in there)),
-        ):
-            yield
+    def _prompts(self) -> int:
+        """How many prompts the run that goes on has."""
+        return self._ids.shape[0]
 
     def _placed(self, inputs: Inputs) -> tuple[nn.Module, dict[str, Tensor]]:
         """What to call with which tensors: the model with all of them; without a picture, the module that wants none."""
