@@ -34,21 +34,22 @@ def test_the_score_interval_of_a_gain_is_tango_s(helped: int, hurt: int) -> None
         assert abs(z) == pytest.approx(1.959964, abs=1e-4)
 
 
-def test_the_score_interval_is_tested_with_the_likeliest_weights() -> None:
-    values = np.array([0.6, 0.5, -0.2, 0.1, 0.0, 0.0, 0.3, 0.2])
-    high = paired_difference(values, names(8)).high
+@pytest.mark.parametrize("values", [[0.6, 0.5, -0.2, 0.1, 0.0, 0.0, 0.3, 0.2], [0.9, -0.9] * 12], ids=len)
+def test_the_score_interval_is_tested_with_the_likeliest_weights(values: list[float]) -> None:
+    n = len(values)
+    high = paired_difference(values, names(n)).high
 
     short = np.append(values, 1.0) - high  # the bound is possible, though nobody was there
     mean = {"type": "eq", "fun": lambda weights: weights @ short}
     whole = {"type": "eq", "fun": lambda weights: weights.sum() - 1}
     found = optimize.minimize(
-        lambda weights: -np.log(weights[:8]).sum(),
-        np.full(9, 1 / 9),
-        bounds=[(1e-6, 1)] * 8 + [(0, 1)],
+        lambda weights: -np.log(weights[:n]).sum(),
+        np.full(n + 1, 1 / (n + 1)),
+        bounds=[(1e-6, 1)] * n + [(0, 1)],
         constraints=[mean, whole],
         options={"ftol": 1e-12, "maxiter": 500},
     )
-    assert 8 * short[:8].mean() ** 2 / (found.x @ short**2) == pytest.approx(1.959964**2, rel=1e-3)
+    assert n * short[:n].mean() ** 2 / (found.x @ short**2) == pytest.approx(1.959964**2, rel=1e-3)
 
 
 @pytest.mark.parametrize("rare", [False, True])
