@@ -246,6 +246,13 @@ def test_taking_prompts_of_a_call_follows_each_batch_dimension() -> None:
     assert taken.input_ids.tolist() == [[2, 3], [2, 3], [0, 1]]
 
 
+def test_all_prompts_in_their_order_are_the_call_itself_and_in_another_order_are_not() -> None:
+    call = DecoderCall(torch.tensor([[0], [1]]), (), {"flat": torch.tensor([4, 5])}, {".1.flat": 0})
+
+    assert call.take([0, 1]) is call
+    assert call.take([1, 0]).kwargs["flat"].tolist() == [5, 4]
+
+
 def test_a_model_without_known_projections_is_refused_with_its_layer() -> None:
     vlm = tiny("qwen2_vl")
 
