@@ -72,7 +72,7 @@ def test_each_experiment_is_in_the_index_of_the_guide_and_on_the_page_it_names(n
     (link,) = re.findall(r"\]\((\S+)\)", table(INDEX.read_text(encoding="utf-8"))[name])
 
     page = (INDEX.parent / link).read_text(encoding="utf-8")
-    assert f"run {name} " in page or f"`{name}`" in page
+    assert re.search(rf"^#+ .*\b{name}\b|run {name} |`{name}`", page, re.MULTILINE)
 
 
 def test_every_page_of_the_guide_is_reached_from_its_index() -> None:
