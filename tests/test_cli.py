@@ -9,10 +9,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 
 import diptych
 from commands import Command
-from diptych.cli import main
+from diptych.cli import COMMANDS, app, main
 from diptych.cli_values import shown
 from diptych.registry import names
 from diptych.tasks import task_parameters
@@ -244,6 +245,13 @@ def test_experiments_are_listed_with_their_parameters_and_defaults(command: Comm
     assert all(name in listed for name in names("experiment"))
     assert "modality=image" in listed and "windows=[1, 3, 5]" in listed
     assert "Scores of all nodes on the discover split" in listed
+    assert "*" not in listed
+
+
+def test_commands_are_listed_in_the_order_in_which_a_newcomer_needs_them() -> None:
+    listed = get_command(app).list_commands(None)  # type: ignore[attr-defined]
+
+    assert listed == list(COMMANDS)
 
 
 def test_a_parameter_without_default_is_listed_as_needed() -> None:

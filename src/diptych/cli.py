@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.table import Table
+from typer.core import TyperGroup
 
 from diptych.cli_check import check, print_card
 from diptych.cli_executor import Address, Cpus, Gpus, Kind, Workers, executor
@@ -25,7 +26,18 @@ from diptych.experiments import DEMO, DEMO_FIRST, DEMO_TASKS
 from diptych.registry import names
 from diptych.tasks import make_task, small_task
 
+COMMANDS = ("demo", "models", "tasks", "experiments", "check", "run", "study", "report", "runs", "repair", "export")
+
+
+class _InOrder(TyperGroup):
+    """Commands in the order in which a newcomer needs them."""
+
+    def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]
+        return sorted(self.commands, key=COMMANDS.index)
+
+
 app = typer.Typer(
+    cls=_InOrder,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

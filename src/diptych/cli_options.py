@@ -9,7 +9,7 @@ import typer
 
 from diptych.errors import InputError
 
-WHICH = "A shipped organism, a Hugging Face id, the path of a folder, or random:<architecture>."
+WHICH = "A shipped organism, a Hugging Face id, the path of a folder, or random:<architecture> for a tiny random one, as random:llava."
 Model = Annotated[str, typer.Option(help=WHICH)]
 ModelName = Annotated[str, typer.Argument(help=WHICH)]
 BatchSize = Annotated[int, typer.Option(help="Prompts per forward pass.")]

@@ -37,8 +37,8 @@ def shown(default: Any) -> str:
 
 
 def first_line(function: Callable[..., Any]) -> str:
-    """The first line of a function's description."""
-    return (function.__doc__ or "").strip().partition("\n")[0]
+    """The first line of a function's description, without its marks of emphasis."""
+    return (function.__doc__ or "").strip().partition("\n")[0].replace("*", "")
 
 
 def _value(key: str, text: str) -> Any:
