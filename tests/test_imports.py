@@ -68,7 +68,7 @@ ONLY_VALUES = {"compare", "depth", "swap"}  # methods that compare circuits with
 
 LOWER = {
     "errors": set(),
-    "files": set(),
+    "files": {"errors"},
     "registry": {"errors"},
     "retries": set(),
     "parameters": {"errors", "registry"},

@@ -153,7 +153,7 @@ def report(
     ] = None,
     show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
 ) -> None:
-    """Make one page of all results in a folder of runs, but for stale ones; needs no model."""
+    """Make one page of all results in a folder of runs, but for stale ones, and PDFs (--figures); needs no model."""
     from diptych.report.build import Origin, build
     from diptych.run.listing import current, days
     from diptych.run.store import Store

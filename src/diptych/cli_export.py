@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from diptych.errors import InputError
-from diptych.files import write_text
+from diptych.files import write_text, writing
 
 Form = Literal["mib", "csv", "parquet", "pretrained"]
 
@@ -34,17 +34,13 @@ def export(
         if d_model is None:
             raise InputError("MIB's graphs state the width of the residual stream. Give it as --d-model.")
         graph = exchange.mib_graph(scores, circuit, d_model=d_model)
-        write_text(_with_folder(out), json.dumps(graph) + "\n")
+        with writing(out):
+            out.parent.mkdir(parents=True, exist_ok=True)
+            write_text(out, json.dumps(graph) + "\n")
         typer.echo(exchange.LOST)
     else:
         if out.suffix != f".{to}":
             raise InputError(f"'{out}' does not end with .{to}. Name the file so, or give another --to.")
         rows = exchange.table(scores, circuit, scores.top(max(size, listed or 0)))
-        exchange.write_table(rows, _with_folder(out))
+        exchange.write_table(rows, out)
     typer.echo(f"{out}: {circuit.count()[0]} heads and {circuit.count()[1]} neurons")
-
-
-def _with_folder(out: Path) -> Path:
-    """The path, with its folder made; asked for last, so that nothing is written of what is refused."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    return out

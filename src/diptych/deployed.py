@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from diptych.backpatch import Cell
 from diptych.errors import InputError, MismatchError, StoreError
-from diptych.files import write_text
+from diptych.files import write_text, writing
 from diptych.models.applied import Applied
 from diptych.models.sites import find_decoder, find_layers
 
@@ -85,9 +85,10 @@ class BackPatch:
                 "and `layers`, their number."
             )
         path = Path(folder)
-        path.mkdir(parents=True, exist_ok=True)
         told = {name.name: getattr(self, name.name) for name in fields(self)} | {"conditions": dict(self.conditions)}
-        write_text(path / MANIFEST, json.dumps({"format": FORMAT, "version": VERSION, **told}, indent=1) + "\n")
+        with writing(path):
+            path.mkdir(parents=True, exist_ok=True)
+            write_text(path / MANIFEST, json.dumps({"format": FORMAT, "version": VERSION, **told}, indent=1) + "\n")
         return path
 
     @classmethod

@@ -11,7 +11,7 @@ from pyarrow import csv, parquet
 from torch import Tensor
 
 from diptych.errors import InputError, MismatchError, StoreError
-from diptych.files import write_whole
+from diptych.files import write_whole, writing
 from diptych.grid import KINDS, Circuit, Scores
 from diptych.layout import Layout, require_same
 
@@ -96,7 +96,9 @@ def write_table(rows: pa.Table, path: Path) -> None:
     writers = {".csv": csv.write_csv, ".parquet": parquet.write_table}
     if path.suffix not in writers:
         raise InputError(f"'{path}' ends with '{path.suffix}'; expected {' or '.join(writers)}.")
-    write_whole(path, lambda file: writers[path.suffix](rows, file))
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, lambda file: writers[path.suffix](rows, file))
 
 
 def _rows(kind: str, labels: pa.Array, scores: Tensor, circuit: Tensor, listed: Tensor) -> pa.Table:

@@ -4,9 +4,12 @@ import os
 import re
 import shutil
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from diptych.errors import InputError
 
 HOST = re.sub(r"[^A-Za-z0-9-]", "-", socket.gethostname())
 TEMPORARY = re.compile(r"\..+\.(?P<host>[A-Za-z0-9-]+)\.(?P<process>\d+)\.tmp")
@@ -36,6 +39,17 @@ def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
 def write_text(path: Path, text: str) -> None:
     """A text file in UTF-8, whole or absent."""
     write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8", newline="\n"))
+
+
+@contextmanager
+def writing(path: str | Path) -> Iterator[None]:
+    """While open, a path of the user's that cannot be written is an `InputError`."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"'{path}' cannot be written: {error.strerror or error}. Choose a place where you may write."
+        ) from error
 
 
 def is_temporary(path: Path) -> bool:

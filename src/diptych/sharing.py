@@ -11,7 +11,7 @@ from huggingface_hub import HfApi, ModelCardData, snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
 from diptych.errors import InputError, StoreError
-from diptych.files import write_text
+from diptych.files import write_text, writing
 from diptych.grid import Grid
 
 FORMAT, VERSION = "diptych grid", 1
@@ -34,12 +34,13 @@ def write(grid: Grid, folder: str | Path, conditions: Conditions) -> Path:
             f"`diptych.discovered(folder)` returns."
         )
     path = Path(folder)
-    path.mkdir(parents=True, exist_ok=True)
     manifest = {"format": FORMAT, "version": VERSION, "kind": kind(grid), "model": grid.model}
     manifest |= {"layout": grid.layout.to_json(), "conditions": dict(conditions)}
-    grid.save(path / TENSORS)
-    write_text(path / MANIFEST, json.dumps(manifest, indent=1) + "\n")
-    write_text(path / CARD, card(grid, conditions))
+    with writing(path):
+        path.mkdir(parents=True, exist_ok=True)
+        grid.save(path / TENSORS)
+        write_text(path / MANIFEST, json.dumps(manifest, indent=1) + "\n")
+        write_text(path / CARD, card(grid, conditions))
     return path
 
 

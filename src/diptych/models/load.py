@@ -155,7 +155,7 @@ def _pretrained(name: str, attention: str, options: dict[str, Any], quantisation
         model, found = loader.from_pretrained(path, attn_implementation=kernel, output_loading_info=True, **options)
     except LOADING_ERRORS as error:
         raise InputError(
-            f"'{name}' cannot be loaded as an image-text-to-text model: {first_line(error)} "
+            f"'{name}' cannot be loaded as an image-text-to-text model: {first_line(error).rstrip('.')}. "
             f"Expected a hub id, a folder with config.json and whole weights, or an organism ({', '.join(organisms())})."
         ) from error
     _require_all_weights(name, found)
