@@ -98,10 +98,11 @@ def made(record: Record) -> str:
     told = record["made"]
     counts = {name: sorted({pair["n"][name] for pair in record["pairs"]}) for name in ("discover", "select", "sweep")}
     used = {name: str(some[0]) if len(some) == 1 else f"{some[0]}–{some[-1]}" for name, some in counts.items()}
+    lacking = f" Not measured yet: {', '.join(told['lacking'])}." if told["lacking"] else ""
     return (
         f"Made on {told['date']} with torch {told['torch']}, transformers {told['transformers']}, {told['dtype']}, "
-        f"{told['attention']}: {told['pairs']} pairs; {used['discover']} contrasts of\ndiscover behind scores, {used['select']} of "
-        f"select behind F, {used['sweep']} of select behind minimal circuits, all answered correctly.\n"
+        f"{told['attention']}: {len(record['pairs'])} of {len(record['pairs']) + len(told['lacking'])} pairs; {used['discover']} contrasts of\ndiscover behind scores, {used['select']} of "
+        f"select behind F, {used['sweep']} of select behind minimal circuits, all answered correctly.{lacking}\n"
     )
 
 

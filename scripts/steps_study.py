@@ -1,8 +1,9 @@
 """Write docs/steps.json and the tables of docs/guide/steps.md: how many steps AP-IG needs, how many sizes a minimal circuit.
 
-python scripts/steps_study.py RUNS     from the numbers in RUNS; what is not there yet is measured (20 minutes of one core)
-python scripts/steps_study.py --page   write the tables anew from the record
-python scripts/steps_study.py --check  exit with status 1 if the record is not of the code, tasks and weights as they are
+python scripts/steps_study.py RUNS         from the numbers in RUNS; what is not there yet is measured (20 minutes of one core)
+python scripts/steps_study.py RUNS --held  from the numbers in RUNS alone; the page says which pairs are lacking
+python scripts/steps_study.py --page       write the tables anew from the record
+python scripts/steps_study.py --check      exit with status 1 if the record is not of the code, tasks and weights as they are
 """
 
 import json
@@ -31,9 +32,8 @@ from diptych.tasks import small_task
 
 DOCS = Path(__file__).parent.parent / "docs"
 RECORD, PAGE = DOCS / "steps.json", DOCS / "guide" / "steps.md"
-FOLLOWED = ("attribution.ap_ig", "attribution._integrate", "attribution._rules", "attribution._directions")
-FOLLOWED += ("faithfulness", "interventions", "metrics", "ranking", "grid", "steps_measured", "steps_told")
-"""Modules whose functions are part of the code's digest, as far as they are used."""
+FOLLOWED = ("attribution.ap_ig", "attribution._rules", "faithfulness", "steps_measured", "steps_told")
+"""Modules whose functions are part of the code's digest, as far as they are used; how a rule's runs are made is not."""
 MEASURED = (("steps_measured", "measure"), ("diptych.attribution.ap_ig", "ap_ig"))
 TOLD = (("steps_told", "told"), ("steps_told", "overall"))
 AGAIN = "Run `python scripts/steps_study.py runs/steps`, and read what docs/guide/steps.md says now."
@@ -61,14 +61,17 @@ def told_by() -> str:
     return code_digest(TOLD, FOLLOWED)
 
 
+def place(pair: Told, runs: Path) -> Path:
+    """The file that holds the numbers of a pair."""
+    about = [pair["model"].rpartition("/")[2], *(pair[k] for k in ("task", "panel", "weights", "task digest", "code"))]
+    return runs / f"{'-'.join(about)}.npz"
+
+
 def numbers(pair: Told, runs: Path) -> dict[str, Any]:
-    """Those of a pair, from the file that holds them, or measured and kept there."""
-    name = "-".join(
-        [pair["model"].rpartition("/")[2], *(pair[k] for k in ("task", "panel", "weights", "task digest", "code"))]
-    )
-    kept = runs / f"{name}.npz"
+    """Those of a pair, measured and kept if no file holds them."""
+    kept = place(pair, runs)
     if not kept.is_file():
-        print(name, flush=True)
+        print(kept.stem, flush=True)
         found = measure(load_model(ModelSource(pair["model"])), pair["task"], pair["panel"])
         kept.parent.mkdir(parents=True, exist_ok=True)
         np.savez(kept, **found)
@@ -76,8 +79,9 @@ def numbers(pair: Told, runs: Path) -> dict[str, Any]:
         return dict(held)
 
 
-def record(runs: Path) -> Told:
-    pairs = [pair | told(numbers(pair, runs)) for pair in asked()]
+def record(runs: Path, wanted: list[Told]) -> Told:
+    """One entry for each of the pairs wanted, and what all of them tell."""
+    pairs = [pair | told(numbers(pair, runs)) for pair in wanted]
     made = {"written by": "python scripts/steps_study.py", "told by": told_by()}
     made |= {name: metadata.version(name) for name in ("diptych", "torch", "transformers", "numpy")}
     made |= {"dtype": "float32", "attention": "sdpa", "cores": os.cpu_count(), "load": round(os.getloadavg()[0], 1)}
@@ -89,14 +93,24 @@ def record(runs: Path) -> Told:
         "sweep": SWEEP,
         "top": TOP,
     }
-    made |= {"threshold": THRESHOLD, "orders of prompts in races": ORDERS, "pairs": len(pairs)}
+    made |= {"threshold": THRESHOLD, "orders of prompts in races": ORDERS}
+    made |= {"lacking": [said(pair) for pair in asked() if pair not in wanted]}
     return rounded({"made": made, "overall": overall(pairs), "pairs": pairs})
 
 
+def said(pair: Told) -> str:
+    """A pair's name."""
+    return f"{pair['model'].rpartition('/')[2]} · {pair['task']} · {pair['panel']}"
+
+
 def stale(record: Told) -> list[str]:
-    """What the record lacks, or holds of other code, tasks or weights than today's."""
-    held = [{name: pair[name] for name in one} for pair, one in zip(record["pairs"], asked(), strict=False)]
-    wrong = [f"{one['model']} · {one['task']} · {one['panel']}" for one in asked() if one not in held]
+    """What the record holds of other code, tasks or weights than today's, or lacks without saying so."""
+    known = {said(pair): pair for pair in record["pairs"]}
+    wrong = [
+        said(one)
+        for one in asked()
+        if said(one) not in record["made"]["lacking"] and not one.items() <= known.get(said(one), {}).items()
+    ]
     return wrong + (["the comparisons"] if record["made"]["told by"] != told_by() else [])
 
 
@@ -116,7 +130,8 @@ def main(arguments: list[str]) -> None:
         wrong = stale(read()) + ([] if PAGE.read_text(encoding="utf-8") == paged() else [str(PAGE)])
         sys.exit("\n".join(["Not as they would be now:", *wrong, AGAIN]) if wrong else None)
     if arguments != ["--page"]:
-        write(record(Path(*arguments)))
+        runs = Path(arguments[0])
+        write(record(runs, [pair for pair in asked() if "--held" not in arguments or place(pair, runs).is_file()]))
     write_text(PAGE, paged())
 
 
