@@ -98,11 +98,13 @@ def made(record: Record) -> str:
     told = record["made"]
     counts = {name: sorted({pair["n"][name] for pair in record["pairs"]}) for name in ("discover", "select", "sweep")}
     used = {name: str(some[0]) if len(some) == 1 else f"{some[0]}–{some[-1]}" for name, some in counts.items()}
+    held = len(record["pairs"])
     lacking = f" Not measured yet: {', '.join(told['lacking'])}." if told["lacking"] else ""
     return (
         f"Made on {told['date']} with torch {told['torch']}, transformers {told['transformers']}, {told['dtype']}, "
-        f"{told['attention']}: {len(record['pairs'])} of {len(record['pairs']) + len(told['lacking'])} pairs; {used['discover']} contrasts of\ndiscover behind scores, {used['select']} of "
-        f"select behind F, {used['sweep']} of select behind minimal circuits, all answered correctly.{lacking}\n"
+        f"{told['attention']}:\n{held} of {held + len(told['lacking'])} pairs of organism × task and panel; "
+        f"{used['discover']} contrasts of discover behind scores,\n{used['select']} of select behind F, {used['sweep']} of "
+        f"select behind minimal circuits, all answered correctly.{lacking}\n"
     )
 
 
