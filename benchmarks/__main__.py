@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from benchmarks import attribution, each, growth, peak, plain, prefix, sweeps, workers
+from benchmarks import attribution, each, growth, peak, plain, prefix, questions, sweeps, workers
 from benchmarks.attribution import BATCH
 from benchmarks.bench import Bench, Organism, Subject
 from benchmarks.headline import headline
@@ -39,6 +39,7 @@ LINES: Mapping[str, Callable[[Subject, int], Iterator[Line]]] = {
     "peak": peak.lines,
     "growth": growth.lines,
     "workers": workers.lines,
+    "questions": questions.lines,
 }
 DEFAULT = (
     "organism:attribution",
@@ -52,6 +53,7 @@ DEFAULT = (
     "28:unshared",
     "12:peak",
     "12:growth",
+    "12:questions",
     "organism:workers",
 )
 

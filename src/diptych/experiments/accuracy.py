@@ -10,17 +10,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diptych.alignment import Shape
 from diptych.errors import InputError
 from diptych.experiments._example import example
 from diptych.experiments._halving import Along, Halving
 from diptych.experiments._parameters import Seed
 from diptych.experiments._survey import answers_of
-from diptych.experiments._text import fixed, from_tensor, interval, model_facts, to_lines, to_tensor
+from diptych.experiments._text import fixed, from_lines, from_tensor, interval, model_facts, to_lines, to_tensor
 from diptych.figures import Bars, Series
 from diptych.items import MODALITIES, SPLITS, Item, Modality, Split, Task
-from diptych.models.encode import AnswerTokens, Prompt, answer_tokens, collate, encode_item
+from diptych.models.encode import AnswerTokens, answer_tokens, encode_item
+from diptych.models.questions import run_prompts
 from diptych.models.vlm import VLM
+from diptych.pictures import plain_digest
 from diptych.result import Row, numbers
 from diptych.run import Finding, Run, Unit
 from diptych.statistics import INTERVAL, Estimate, bounded_mean, mcnemar, paired_difference
@@ -87,13 +88,10 @@ def answer_items(
     choices = answers.choices
     logits = torch.empty(len(items), len(choices))
     probability = torch.empty(len(items))
-    for rows in _by_shape(prompts):
-        some = [prompts[row] for row in rows]
-        found = vlm.run(vlm.capture(collate(some))).cpu()
-        logits[rows] = found[:, choices].to(logits)
-        probability[rows] = (
-            found.softmax(-1).gather(1, answers.of([p.item for p in some])[:, None])[:, 0].to(probability)
-        )
+    for rows, found in run_prompts(vlm, prompts):
+        given = answers.of([items[row] for row in rows])[:, None]
+        logits[rows] = found.cpu()[:, choices].to(logits)
+        probability[rows] = found.cpu().softmax(-1).gather(1, given)[:, 0].to(probability)
     predicted = choices[logits.argmax(-1)]
     return {
         "correct": predicted == answers.of(items),
@@ -108,18 +106,27 @@ def _answered(run: Run, answers: AnswerTokens, modality: Modality, split: Split)
     items = [item for item in run.task.split(split) if item.has(modality)]
     if not items:
         return {}
-    chunks = [items[start : start + run.batch_size] for start in range(0, len(items), run.batch_size)]
-    units = [Unit(f"{chunk[0].id}+{len(chunk)}", (0, chunk)) for chunk in chunks]
+    order = _together(items)
+    chunks = [[items[place] for place in order[s : s + run.batch_size]] for s in range(0, len(items), run.batch_size)]
+    units = [Unit(f"{chunk[0].id}+{len(chunk)} {_digest(chunk)}", (0, chunk)) for chunk in chunks]
     work = Halving(partial(answer_items, modality=modality, answers=answers), Along(0))
     found = [values for _, values in run.map(work, units, name=f"{modality} {split}")]
-    return {f"{modality}.{split}.{name}": torch.cat([values[name] for values in found]) for name in found[0]}
+    joined = {name: torch.cat([values[name] for values in found]) for name in found[0]}
+    back = np.argsort(order).tolist()
+    lines = from_lines(joined.pop("layouts"))
+    ordered = {name: values[back] for name, values in joined.items()} | {"layouts": to_lines([lines[k] for k in back])}
+    return {f"{modality}.{split}.{name}": values for name, values in ordered.items()}
 
 
-def _by_shape(prompts: Sequence[Prompt]) -> list[list[int]]:
-    rows: dict[Shape, list[int]] = {}
-    for row, prompt in enumerate(prompts):
-        rows.setdefault(prompt.shape, []).append(row)
-    return list(rows.values())
+def _together(items: Sequence[Item]) -> list[int]:
+    """Places of the items, those of one cluster one behind the other: questions about one picture share its cost."""
+    clusters = {cluster: rank for rank, cluster in enumerate(dict.fromkeys(item.cluster for item in items))}
+    return sorted(range(len(items)), key=lambda place: clusters[items[place].cluster])
+
+
+def _digest(items: Sequence[Item]) -> str:
+    """Tells units apart that begin alike: which items are together has changed before."""
+    return plain_digest([item.id for item in items])[:8]
 
 
 def accuracy_row(task: Task, modality: Modality, split: Split, correct: np.ndarray[Any, Any], seed: int) -> Row:

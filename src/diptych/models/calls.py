@@ -207,5 +207,6 @@ def rebuild(tree: Any, path: str, change: Callable[[str, Any], Any]) -> Any:
         inside = {key: rebuild(value, f"{path}.{key}", change) for key, value in tree.items()}
         return replace(tree, **inside) if is_dataclass(tree) else inside  # transformers' outputs are both
     if isinstance(tree, list | tuple):
-        return type(tree)(rebuild(value, f"{path}.{index}", change) for index, value in enumerate(tree))
+        make = getattr(type(tree), "_make", type(tree))  # a named tuple takes its values one by one
+        return make(rebuild(value, f"{path}.{index}", change) for index, value in enumerate(tree))
     return change(path, tree)

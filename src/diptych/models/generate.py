@@ -7,10 +7,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from diptych.alignment import Shape
 from diptych.errors import InputError, UnsupportedModel
 from diptych.models.hooks import hooks
-from diptych.models.prompts import Prompt, collate, tokenizer_of
+from diptych.models.prompts import Prompt, by_shape, collate, tokenizer_of
 from diptych.models.vlm import VLM
 
 Edits = Callable[[Sequence[int]], AbstractContextManager[Any]]
@@ -48,14 +47,6 @@ def generate_tokens(
                 some, _batch(vlm, [prompts[place] for place in some], max_new_tokens, edits, some), strict=True
             )
     return [found[place] for place in range(len(prompts))]
-
-
-def by_shape(prompts: Sequence[Prompt]) -> list[list[int]]:
-    """The places of the prompts of each shape, in the order in which shapes first come."""
-    places: dict[Shape, list[int]] = {}
-    for place, prompt in enumerate(prompts):
-        places.setdefault(prompt.shape, []).append(place)
-    return list(places.values())
 
 
 def _batch(

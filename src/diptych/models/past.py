@@ -37,6 +37,14 @@ class Past:
         index = torch.tensor(list(prompts))  # several times as fast as a list is
         return self._each(lambda kept: kept.index_select(0, index.to(kept.device)))
 
+    @classmethod
+    def joined(cls, pasts: Sequence["Past"]) -> "Past":
+        """Of the prompts of several, in their order."""
+        sides = {layer: [past.layers[layer] for past in pasts] for layer in pasts[0].layers}
+        return cls(
+            {layer: (torch.cat([k for k, _ in both]), torch.cat([v for _, v in both])) for layer, both in sides.items()}
+        )
+
     def _each(self, change: Callable[[Tensor], Tensor]) -> "Past":
         return Past({layer: (change(keys), change(values)) for layer, (keys, values) in self.layers.items()})
 
@@ -124,14 +132,17 @@ class _Part:
         return (asked <= asking[:, None])[None, None]
 
     def _cut(self, length: int) -> Callable[[str, Any], Any]:
-        """Cuts the positions out of what a layer is given: the last dimension of whole numbers, else the last but one."""
+        return lambda path, leaf: of_positions(leaf, length, self.positions)
 
-        def cut(path: str, leaf: Any) -> Any:
-            if not isinstance(leaf, Tensor):
-                return leaf
-            dim = leaf.ndim - (2 if leaf.is_floating_point() or leaf.is_complex() else 1)
-            if dim < 0 or leaf.shape[dim] != length:
-                return leaf
-            return leaf.narrow(dim, self.positions.start, self.positions.stop - self.positions.start)
 
-        return cut
+def of_positions(leaf: Any, length: int, positions: slice) -> Any:
+    """What a layer or a decoder is given, at some positions: the last dimension of whole numbers, else the last but one.
+
+    As it is if that dimension is not `length`.
+    """
+    if not isinstance(leaf, Tensor):
+        return leaf
+    dim = leaf.ndim - (2 if leaf.is_floating_point() or leaf.is_complex() else 1)
+    if dim < 0 or leaf.shape[dim] != length:
+        return leaf
+    return leaf.narrow(dim, positions.start, positions.stop - positions.start)

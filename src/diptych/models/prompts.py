@@ -77,6 +77,14 @@ def collate(prompts: Sequence[Prompt]) -> Inputs:
     return {name: torch.cat([prompt.inputs[name] for prompt in prompts]) for name in prompts[0].inputs}
 
 
+def by_shape(prompts: Sequence[Prompt]) -> list[list[int]]:
+    """The places of the prompts of each shape, in the order in which shapes first come."""
+    places: dict[Shape, list[int]] = {}
+    for place, prompt in enumerate(prompts):
+        places.setdefault(prompt.shape, []).append(place)
+    return list(places.values())
+
+
 def _encode_text(vlm: VLM, item: Item) -> Prompt:
     assert item.text is not None  # a contrast has its panel
     content, offset = item.wording

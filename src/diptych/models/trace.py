@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Float
@@ -19,6 +19,8 @@ from diptych.models.past import Past, alone
 from diptych.models.resume import given_state
 from diptych.models.streams import record_streams
 from diptych.models.vlm import VLM
+
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,34 +54,55 @@ def trace(vlm: VLM, call: DecoderCall, ends: Sequence[int] = ()) -> Trace:
     And if the positions from an end on, run alone, give the same logits, which is tried for each. Cost 1F, and for each
     end the part of F that these positions are.
     """
-    if ends:
-        try:
-            return _with_past(vlm, call, ends)
-        except torch.OutOfMemoryError:
-            raise
-        except Exception as error:  # whatever a model raises that has no such cache, or cannot be run on some positions
-            why = str(error) if isinstance(error, UnsupportedModel) else f"{type(error).__name__}: {error}"
-    else:
-        why = "not asked for"
+    found = _tried(lambda: _with_past(vlm, call, ends)) if ends else "not asked for"
+    if isinstance(found, Trace):
+        return found
     with record_streams(vlm) as streams, record_handed(vlm) as residuals:
         logits = vlm.run(call)
-    return Trace(logits, residuals, streams, None, why)
+    return Trace(logits, residuals, streams, None, found)
+
+
+@torch.no_grad()
+def keep_past(vlm: VLM, call: DecoderCall, end: int) -> tuple[Float[Tensor, "batch vocab"], Past] | None:
+    """Logits, and the past of the positions before `end`, as `trace` keeps it; None where a model has none."""
+    found = _tried(lambda: _kept(vlm, call, [end]))
+    return None if isinstance(found, str) else (found[0], found[1].until(end))
+
+
+def _tried(run: Callable[[], Found]) -> Found | str:
+    """What a run finds, or why a model cannot be run so."""
+    try:
+        return run()
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # whatever a model raises that has no such cache, or cannot be run on some positions
+        return str(error) if isinstance(error, UnsupportedModel) else f"{type(error).__name__}: {error}"
 
 
 def _with_past(vlm: VLM, call: DecoderCall, ends: Sequence[int]) -> Trace:
-    length = call.input_ids.shape[1]
-    _require_attention(vlm)
-    with (
-        record_streams(vlm) as streams,
-        record_handed(vlm) as residuals,
-        _require_closed(vlm, ends),
-        alone(vlm, Past(), slice(0, length)) as past,
-    ):
-        logits = vlm.run(call)
-    for end in ends:
-        with alone(vlm, past.until(end), slice(end, length)):
-            _require_same(vlm, logits, vlm.run(call))
+    with record_streams(vlm) as streams, record_handed(vlm) as residuals:
+        logits, past = _whole(vlm, call, ends)
+    _require_alone(vlm, call, logits, past, ends)
     return Trace(logits, residuals, streams, past)
+
+
+def _kept(vlm: VLM, call: DecoderCall, ends: Sequence[int]) -> tuple[Tensor, Past]:
+    logits, past = _whole(vlm, call, ends)
+    _require_alone(vlm, call, logits, past, ends)
+    return logits, past
+
+
+def _whole(vlm: VLM, call: DecoderCall, ends: Sequence[int]) -> tuple[Tensor, Past]:
+    """Logits and the past of all positions, where nothing before an end looks behind it."""
+    _require_attention(vlm)
+    with _require_closed(vlm, ends), alone(vlm, Past(), slice(0, call.input_ids.shape[1])) as past:
+        return vlm.run(call), past
+
+
+def _require_alone(vlm: VLM, call: DecoderCall, logits: Tensor, past: Past, ends: Sequence[int]) -> None:
+    for end in ends:
+        with alone(vlm, past.until(end), slice(end, call.input_ids.shape[1])):
+            _require_same(vlm, logits, vlm.run(call))
 
 
 def _require_attention(vlm: VLM) -> None:

@@ -26,6 +26,7 @@ from diptych.models.hooks import hooks
 from diptych.models.knockout import Edit as Edit
 from diptych.models.knockout import cut
 from diptych.models.nodes import edit_parts
+from diptych.models.once import captured
 from diptych.models.pixels import Pixels
 from diptych.models.readable import require_embeddings, require_eval, require_readable
 from diptych.models.recent import Recent
@@ -112,12 +113,16 @@ class VLM:
 
         Each prompt is captured alone, so that it is what the model makes of it whatever the batch.
         """
-        alone = prompts(inputs)
-        calls = [self._reach_decoder(one) for one in alone]
-        signature = calls[0].signature
-        if signature not in self._batch_dims:
-            self._batch_dims[signature] = learn_batch_dims(self._reach_decoder, alone[0], calls[0])
-        return stack(calls, self._batch_dims[signature])
+        return self.capture_each([inputs])[0]
+
+    @torch.no_grad()
+    def capture_each(self, several: Sequence[Inputs]) -> list[DecoderCall]:
+        """As `capture`, of prompts of several layouts: a picture that they share passes the vision tower once."""
+        alone = [prompts(inputs) for inputs in several]
+        calls = iter(
+            captured(self._reach_decoder, self.model, self.sites.layers, [one for some in alone for one in some])
+        )
+        return [self._stacked(some[0], [next(calls) for _ in some]) for some in alone]
 
     @torch.no_grad()
     def stacks(self, inputs: Inputs) -> bool:
@@ -241,6 +246,12 @@ class VLM:
     def _reach_decoder(self, inputs: Inputs) -> DecoderCall:
         host, placed = self._placed(inputs)
         return reach_decoder(host, self.sites, placed)
+
+    def _stacked(self, first: Inputs, calls: Sequence[DecoderCall]) -> DecoderCall:
+        signature = calls[0].signature
+        if signature not in self._batch_dims:
+            self._batch_dims[signature] = learn_batch_dims(self._reach_decoder, first, calls[0])
+        return stack(calls, self._batch_dims[signature])
 
     def _first_input(self, call: DecoderCall) -> Tensor:
         """What the first layer receives in a run of the call."""
