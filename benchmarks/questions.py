@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 import torch
+
 from benchmarks.bench import IMAGE_TOKEN, Bench, NoPicture, Subject
 from benchmarks.ratios import Line, in_turns, ratios
-
 from diptych.items import Item
 from diptych.layout import Layout
 from diptych.models.prompts import Prompt, by_shape
