@@ -32,7 +32,7 @@ PERF_MUTATIONS: tuple[Mutation, ...] = (
     ),
     (
         PAST,
-        "leaf.narrow(dim, self.positions.start,",
+        "leaf.narrow(dim, positions.start,",
         "leaf.narrow(dim, 0,",
         TRACED + "test_every_position_may_be_the_first_that_is_computed[qwen2_vl]",
     ),
