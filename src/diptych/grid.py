@@ -110,7 +110,8 @@ class Grid:
         """The circuit that `top` gives of each size, one after the other: scores are ranked once for all of them."""
         rankings = [Ranking.of(*one) for one in zip(self, self.there, strict=True)]
         for size in sizes:
-            yield replace(self, **{kind: ranking.top(size) for kind, ranking in zip(KINDS, rankings, strict=True)})
+            heads, neurons = (ranking.top(size) for ranking in rankings)
+            yield replace(self, heads=heads, neurons=neurons)
 
     def at(self, segment: str) -> "Grid":
         """The part in one segment (prefix, data, query or generation); zero or false elsewhere."""
@@ -166,8 +167,8 @@ class Grid:
                 "`scores.top(size)` first."
             )
         index = layout.onto(self.layout).to(self.heads.device)
-        moved = {kind: nodes.index_select(1, index) for kind, nodes in zip(KINDS, self, strict=True)}
-        return replace(self, **moved, layout=layout)
+        heads, neurons = (nodes.index_select(1, index) for nodes in self)
+        return replace(self, heads=heads, neurons=neurons, layout=layout)
 
     def save(self, path: Path) -> None:
         """Write the grid as one safetensors file."""

@@ -71,7 +71,7 @@ class Ranking:
         masks = [mask[:, : layer.shape[1]] for layer, mask in zip(self.layers, kept.numpy(), strict=True)]
         for layer, mask in zip(self.layers, masks, strict=True):
             np.greater_equal(layer, last, out=mask)
-        ties = sum(map(np.count_nonzero, masks)) - keep  # too many by so many
+        ties = sum(int(np.count_nonzero(mask)) for mask in masks) - keep  # too many by so many
         for layer, mask in zip(reversed(self.layers), reversed(masks), strict=True):  # no index of a whole grid
             if ties:
                 rows, columns = (places[-ties:] for places in np.nonzero(layer == last))
@@ -115,7 +115,7 @@ def _head(layers: list[Array], sample: Array) -> Array:
 
 def _count(layers: list[Array], compare: Callable[[Array, float], NDArray[np.bool_]], value: float) -> int:
     """How many scores compare so with the value."""
-    return sum(np.count_nonzero(compare(layer, value)) for layer in layers)
+    return sum(int(np.count_nonzero(compare(layer, value))) for layer in layers)
 
 
 def _between(values: Array, low: float, high: float) -> "NDArray[np.bool_]":
