@@ -19,7 +19,8 @@ def ap(
 ) -> Attribution:
     """(a(x') − a(x)) · ∂m/∂a at x, per node: the first-order effect of patching it from x' into x.
 
-    Cost 2F + 1B; `memory="low"` holds no run's activations and costs 3F more.
+    Cost 3F + 1B: the clean run that is read and the one that is differentiated are two. `memory="low"` holds no run's
+    activations and costs 3F more.
     """
     integral = Integral(vlm, batch, find_metric(metric), memory=memory)
     integral.add(right_points(1), list(range(len(batch))))

@@ -21,7 +21,7 @@ def relp(
     """(a(x') − a(x)) · relevance coefficient of a at x, per node (Jafari et al. 2025, arXiv 2508.21258).
 
     The coefficient is a gradient for which norm scales are constant, act(x) is x times a constant, and each factor of a
-    gated product gets half. Cost 2F + 1B. Raises `UnsupportedModel` for layers with other parts.
+    gated product gets half. Cost 3F + 1B. Raises `UnsupportedModel` for layers with other parts.
     """
     integral = Integral(vlm, batch, find_metric(metric), memory=memory, propagation=relevance)
     integral.add(right_points(1), list(range(len(batch))))
