@@ -13,6 +13,7 @@ from diptych.models.calls import Path
 from diptych.models.check import prove, require_proof
 from diptych.models.encode import collate, encode_item
 from diptych.models.handed import edit_handed, record_handed, started
+from diptych.models.places import changed_positions
 from diptych.models.vlm import VLM
 from prompts import batch, item
 from zoo import QUIET, READ, fresh, tiny
@@ -227,7 +228,7 @@ def test_a_mixer_that_is_overlooked_fails_the_proof() -> None:
 def test_row_breaks_among_the_image_positions_are_features_too() -> None:
     vlm = tiny("llava_next")
     one, two = (encode_item(vlm, item(number), "image") for number in (1, 2))
-    changed = vlm.changed_positions(vlm.capture(one.inputs), vlm.capture(two.inputs))[0]
+    changed = changed_positions(vlm, vlm.capture(one.inputs), vlm.capture(two.inputs))[0]
     places = vlm.image_positions(one.inputs)[0]
 
     assert bool((changed <= places).all())

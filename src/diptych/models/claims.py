@@ -13,6 +13,7 @@ from diptych.models.encode import Prompt, collate
 from diptych.models.entry import stopped_at
 from diptych.models.hooks import hooks
 from diptych.models.knockout import block
+from diptych.models.places import changed_positions
 from diptych.models.resume import stream
 from diptych.models.sites import Mixer, Site, Sites
 from diptych.models.vlm import VLM, Edit
@@ -124,7 +125,7 @@ def _pictures_reach_their_positions(claim: str, subject: Subject) -> ProofLine:
     Where layers read the picture by cross attention, its position is that of the image token and none changes.
     """
     vlm, inputs = subject.vlm, subject.prompts[0].inputs
-    changed = vlm.changed_positions(*subject.calls)[0]
+    changed = changed_positions(vlm, *subject.calls)[0]
     places = vlm.image_positions(inputs)[0].to(changed.device)
     if any(mixer.mixing == "cross attention" for mixer in vlm.sites.mixers):
         wrong = int(changed.sum()) + int(not places.any())

@@ -19,7 +19,6 @@ from diptych.models.entry import (
     last_position,
     reach_decoder,
     replay,
-    stopped_at,
     wanted,
 )
 from diptych.models.hooks import hooks
@@ -28,6 +27,7 @@ from diptych.models.knockout import cut
 from diptych.models.nodes import edit_parts
 from diptych.models.once import captured
 from diptych.models.pixels import Pixels
+from diptych.models.places import changed_positions
 from diptych.models.readable import require_embeddings, require_eval, require_readable
 from diptych.models.recent import Recent
 from diptych.models.recording import Recording
@@ -99,13 +99,7 @@ class VLM:
         if token is not None:
             return inputs["input_ids"] == int(token)
         darker = {name: value / 2 if value.is_floating_point() else value for name, value in inputs.items()}
-        return self.changed_positions(self.capture(inputs), self.capture(darker)).cpu()
-
-    @torch.no_grad()
-    def changed_positions(self, a: DecoderCall, b: DecoderCall) -> Bool[Tensor, "batch pos"]:
-        """The positions at which two calls differ: in their embeddings, or else where the first layer receives them."""
-        changed = (a.embeddings != b.embeddings).any(-1)
-        return changed if bool(changed.any()) else (self._first_input(a) != self._first_input(b)).any(-1)
+        return changed_positions(self, self.capture(inputs), self.capture(darker)).cpu()
 
     @torch.no_grad()
     def capture(self, inputs: Inputs) -> DecoderCall:
@@ -252,9 +246,3 @@ class VLM:
         if signature not in self._batch_dims:
             self._batch_dims[signature] = learn_batch_dims(self._reach_decoder, first, calls[0])
         return stack(calls, self._batch_dims[signature])
-
-    def _first_input(self, call: DecoderCall) -> Tensor:
-        """What the first layer receives in a run of the call."""
-        with stopped_at(self.layers[0]) as received:
-            self.run(call)
-        return stream(received[0])
