@@ -312,10 +312,10 @@ MUTATIONS: tuple[Mutation, ...] = (
     (FAITHFULNESS, "np.trapezoid(np.abs(1 - np.asarray(faithfulness)), sizes)", "np.abs(np.trapezoid(1 - np.asarray(faithfulness)))", "tests/test_faithfulness_values.py::test_the_areas_of_a_known_curve_are_those_worked_out_by_hand"),
     (FAITHFULNESS, "np.abs(1 - np.asarray(faithfulness))", "np.maximum(1 - np.asarray(faithfulness), 0)", "tests/test_faithfulness_values.py::test_a_circuit_better_than_the_model_is_as_distant_as_one_worse"),
     (FAITHFULNESS, "np.abs(1 - np.asarray(faithfulness))", "np.square(1 - np.asarray(faithfulness))", "tests/test_faithfulness_values.py::test_between_none_and_all_of_the_behaviour_the_two_areas_fill_the_axis"),
-    (FAITHFULNESS, "            break\n", "            continue\n", "tests/test_faithfulness_values.py::test_the_minimal_size_is_the_smallest_of_which_all_larger_pass"),
+    (FAITHFULNESS, "            break\n        smallest = size", "            continue\n        smallest = size", "tests/test_faithfulness_values.py::test_the_minimal_size_is_the_smallest_of_which_all_larger_pass"),
     (FAITHFULNESS, "if not value >= threshold:", "if value < threshold:", "tests/test_faithfulness_values.py::test_the_minimal_size_is_the_smallest_of_which_all_larger_pass"),
     (FAITHFULNESS, "if not value >= threshold:", "if not value > threshold:", "tests/test_faithfulness_values.py::test_the_minimal_size_is_the_smallest_of_which_all_larger_pass"),
-    (FAITHFULNESS, "            break\n", "            continue\n", "tests/test_faithfulness_values.py::test_from_the_minimal_size_on_all_pass_and_just_below_it_one_does_not"),
+    (FAITHFULNESS, "            break\n        smallest = size", "            continue\n        smallest = size", "tests/test_faithfulness_values.py::test_from_the_minimal_size_on_all_pass_and_just_below_it_one_does_not"),
     (FAITHFULNESS, "if list(sizes) != sorted(sizes):", "if False:", "tests/test_faithfulness_values.py::test_sizes_out_of_order_are_refused"),
     # overlap
     (COMPARE, "union = self.a + self.b - self.both\n", "union = self.a + self.b\n", "tests/test_compare.py::test_a_circuit_overlaps_fully_with_itself"),
