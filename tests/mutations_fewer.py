@@ -8,7 +8,7 @@ ONCE, ASKED, TRACE, PAST, CALLS = (
 )
 ACCURACY = "src/diptych/experiments/accuracy.py"
 TESTS, QUESTIONS = "tests/test_rounds.py::", "tests/test_questions.py::"
-ALIKE = QUESTIONS + "test_questions_behind_what_they_share_are_answered_as_whole_prompts[image-sdpa-llava]"
+ALIKE = QUESTIONS + "test_questions_behind_what_they_share_are_answered_as_whole_prompts[llava-sdpa-image]"
 OTHER = QUESTIONS + "test_a_picture_that_differs_in_one_pixel_is_another_picture[llava]"
 WRITTEN = QUESTIONS + "test_what_is_remembered_is_not_what_callers_wrote_into"
 ORDER = QUESTIONS + "test_accuracy_asks_what_is_about_one_picture_together_and_tells_it_in_the_task_s_order"

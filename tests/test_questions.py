@@ -218,6 +218,7 @@ def test_what_is_remembered_is_not_what_callers_wrote_into() -> None:
     with remembered(iter([module])):
         first = module(value)
         first += 5
+        module(torch.ones(3)).add_(5)
         again = module(torch.ones(3))
         value += 1
         other = module(torch.full((3,), 2.0))
