@@ -7,7 +7,7 @@ MEND_MUTATIONS: tuple[Mutation, ...] = (
         "src/diptych/run/estimate.py",
         "return Impossible(planned.reason)\n            found",
         "return planned.reason\n            found",
-        "tests/test_study.py::test_a_dry_run_lists_what_is_stored_writes_nothing_and_ends_as_the_study_would",
+        "tests/test_estimate.py::test_a_task_that_is_not_there_makes_its_own_cells_impossible",
     ),
     (
         "src/diptych/retries.py",

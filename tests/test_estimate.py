@@ -99,3 +99,14 @@ def test_what_cannot_be_rehearsed_is_unknown_with_its_reason_and_the_rest_is_kno
     assert costs[6] == "on 36 items: The data cannot be used. Give other data."
     assert costs[7] == "on 36 items: ZeroDivisionError: a fault of the program"
     assert isinstance(costs[8], Cost)
+
+
+def test_a_task_that_is_not_there_makes_its_own_cells_impossible(tmp_path: Path) -> None:
+    driver = Driver(Store(tmp_path))
+    tasks = [FEW, {"name": "folder", "parameters": {"path": "no.jsonl"}}]
+    study = Study(models="random:qwen2_vl", tasks=tasks, experiments=SEEDED)
+
+    known, lacking = Rehearsal(driver, study.batch_size).costs(driver.plan(study))
+
+    assert isinstance(known, Cost)
+    assert isinstance(lacking, Impossible) and "No file 'no.jsonl'" in lacking.reason
