@@ -1,5 +1,3 @@
-"""
-.. include:: numbers.md
-"""
+"""Benchmarks: what diptych takes, against bare calls of the model. The page `make docs` shows here is numbers.md."""
 
-__all__: list[str] = []  # what pdoc lists beside the page
+__all__: list[str] = []  # nothing of it is public

@@ -2,6 +2,7 @@
 (extra `docs`)."""
 
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pdoc
@@ -17,7 +18,9 @@ def main(folder: str = "build/docs") -> None:
     """Write the pages; the first one is index.html."""
     for name in diptych.__all__:  # they are imported when first used, and pdoc looks at what is there
         setattr(diptych, name, getattr(diptych, name))
-    sys.path.insert(0, str(ROOT))  # where `benchmarks` lies, whose docstring is its page of numbers
+    sys.path.insert(0, str(ROOT))  # where `benchmarks` lies
+    numbers = import_module("benchmarks")
+    numbers.__doc__ = (ROOT / "benchmarks" / "numbers.md").read_text(encoding="utf-8")
     pdoc.render.configure(docformat="markdown", footer_text=f"diptych {diptych.__version__}", search=False)
     pdoc.pdoc("diptych", *(f"diptych.{name}" for name in MODULES), "benchmarks", output_directory=Path(folder))
     print(Path(folder) / "index.html")

@@ -20,7 +20,7 @@ GROW_MUTATIONS: tuple[Mutation, ...] = (
         FOOTPRINT,
         "self.layers * 2 * self.values",
         "self.layers * self.values",
-        HELD + "test_what_is_held_at_most_is_what_the_formula_says[llava-1-high]",
+        HELD + "test_a_large_model_needs_what_its_layers_hold",
     ),
     (
         FOOTPRINT,
