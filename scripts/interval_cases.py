@@ -14,8 +14,8 @@ import torch
 
 from diptych.compare import overlaps
 from diptych.experiments import _comparison, _interchange
+from diptych.experiments._folds import FoldScores
 from diptych.experiments._panels import Panel
-from diptych.experiments._survey import FoldScores
 from diptych.gaps import by_entity, gap
 from diptych.grid import Grid
 from diptych.layout import Layout

@@ -217,7 +217,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     # grids: sizes
     (RANKING, "math.floor(Fraction(repr(float(size))) * self.total)", "int(size * self.total)", "tests/test_grid.py::test_a_size_is_read_as_the_decimal_it_prints_as"),
     (RANKING, "math.floor(Fraction(repr(float(size)))", "round(Fraction(repr(float(size)))", "tests/test_grid.py::test_fractions_of_a_node_are_not_kept"),
-    (GRID, "{kind: ranking.top(size) for kind", "{kind: ranking.top(size) & (getattr(self, kind) >= max(self.heads.max(), self.neurons.max())) for kind", "tests/test_grid.py::test_heads_and_neurons_are_ranked_apart"),
+    (GRID, "(ranking.top(size) for ranking in rankings)", "(ranking.top(size) & (scores >= max(self.heads.max(), self.neurons.max())) for ranking, scores in zip(rankings, self))", "tests/test_grid.py::test_heads_and_neurons_are_ranked_apart"),
     (RANKING, "(places[-ties:] for places", "(places[:ties] for places", "tests/test_grid.py::test_ties_go_to_the_lower_index"),
     (RANKING, "(places[-ties:] for places", "(places[:ties] for places", "tests/test_grid.py::test_the_top_equals_a_stable_sort_of_all_nodes"),
     (RANKING, "zip(reversed(self.layers), reversed(masks), strict=True)", "zip(self.layers, masks, strict=True)", "tests/test_grid.py::test_the_top_equals_a_stable_sort_of_all_nodes"),
