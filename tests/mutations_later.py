@@ -61,7 +61,13 @@ LATER_MUTATIONS: tuple[Mutation, ...] = (
         "theirs.resumed(vlm, layer), patched",
         BEHIND + "[image-gemma3-sdpa-dtype0]",
     ),
-    (CROSS, " and _alike(own, theirs, start) else", " else", WHOLE + "[qwen2_vl-query]"),
+    (CROSS, "shared = _alike(own, theirs, start) and", "shared =", WHOLE + "[qwen2_vl-query]"),
+    (
+        CROSS,
+        " and all(_undisturbed(run, stop) for run in (own, theirs))",
+        "",
+        CROSSED + "test_patches_below_a_planted_delay_are_undone_by_it[llava-sdpa]",
+    ),
     (CROSS, "theirs.streams[layer])})", "theirs.streams[max(layer, 1)])})", WHOLE + "[paligemma-data]"),
     (CROSS, "if past is not None:", "if False:", CROSSED + "test_a_patch_runs_only_the_positions_that_follow_it"),
     # freezing (methods §11)

@@ -5,16 +5,18 @@ import torch
 
 import zoo
 from diptych.crosspatch import cross_patch, with_injections
+from diptych.delayed import delay
 from diptych.errors import UnsupportedModel
 from diptych.freezing import freeze
 from diptych.interventions import overwrite
 from diptych.items import MODALITIES, Modality
 from diptych.models.calls import DecoderCall
+from diptych.models.encode import encode_item
 from diptych.models.hooks import hooks
 from diptych.models.streams import edit_streams, record_streams
 from diptych.models.trace import trace
 from diptych.models.vlm import VLM
-from prompts import batch
+from prompts import batch, item
 from test_trace import ALONE
 from tiny import FAMILIES, KERNELS, tiny
 from zoo import QUIET
@@ -155,6 +157,21 @@ def test_where_prompts_differ_before_the_patch_or_a_model_cannot_be_run_so_all_p
         with own.resumed(vlm, layer), edit_streams(vlm, edit):
             assert torch.equal(logits, vlm.run(with_injections(call, donor))), layer
         assert layer in (0, 4) or off(logits, vlm.run(call)) > 1e-4
+
+
+@every_model
+@torch.no_grad()
+def test_patches_below_a_planted_delay_are_undone_by_it(family: str, kernel: str) -> None:
+    vlm = delay(tiny(family, kernel), 2, [encode_item(tiny(family), item(n), "image").inputs for n in (50, 51)])
+    call, donor, data = calls(vlm)
+    donated = streams(vlm, donor)
+
+    found = dict(cross_patch(vlm, call, donor, data, every_layer(vlm)))
+
+    for layer, logits in found.items():
+        with edit_streams(vlm, {layer: lambda live, value=donated[layer]: overwrite(live, data, value)}):
+            assert torch.equal(logits, vlm.run(call)), layer
+    assert off(found[1], vlm.run(call)) < 1e-2 < off(found[2], vlm.run(call))
 
 
 def test_a_patch_runs_only_the_positions_that_follow_it() -> None:

@@ -6,14 +6,16 @@ import pytest
 import torch
 
 import zoo
+from diptych.delayed import delay
 from diptych.freezing import freeze, holding
 from diptych.items import MODALITIES, Modality
 from diptych.models.calls import DecoderCall
+from diptych.models.encode import encode_item
 from diptych.models.hooks import hooks
 from diptych.models.streams import edit_streams
 from diptych.models.trace import trace
 from diptych.models.vlm import VLM
-from prompts import batch
+from prompts import batch, item
 from test_crosspatch import ROUNDING, off, streams
 from test_trace import ALONE, WHOLE
 from tiny import FAMILIES, KERNELS, tiny
@@ -92,6 +94,18 @@ def test_other_models_are_frozen_as_in_full_passes_and_whole_where_they_must_be(
             assert off(logits, whole(vlm, call, data, own, start, until)) <= 1e-6, (start, until)
     assert off(found[0], vlm.run(call)) > 1e-4
     assert (trace(vlm, call, (data.start, data.stop)).past is None) == (name in WHOLE)
+
+
+@every_model
+@torch.no_grad()
+def test_a_model_with_a_planted_delay_is_frozen_as_in_full_passes(family: str, kernel: str) -> None:
+    vlm = delay(tiny(family, kernel), 2, [encode_item(tiny(family), item(n), "image").inputs for n in (50, 51)])
+    call, data, own = clean(vlm)
+
+    for until in (1, 2, 3):
+        for start, logits in freeze(vlm, call, data, range(3), until=until):
+            assert off(logits, whole(vlm, call, data, own, start, until)) <= 1e-6, (start, until)
+    assert off(logits, vlm.run(call)) > 1e-4
 
 
 def test_below_the_last_layer_held_only_keys_and_values_of_the_held_positions_are_computed() -> None:

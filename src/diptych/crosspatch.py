@@ -24,15 +24,17 @@ def cross_patch(
 
     Layer L, behind the last one, is allowed. Features of the picture that a model adds between layers are the donor's
     too, so at layer 0 the run is the donor's if nothing else of the prompts differs. Layers below l are not run again,
-    nor, where the two prompts are alike before `positions` and the model allows it (`models.trace`), are positions up to
-    their end: cost ≤ 3F + Σ_l (L − l)/L · F. Raises `UnsupportedModel` if layers learn of the picture beside the stream.
+    nor are positions up to the end of `positions` where the prompts are alike before them, nothing but layers writes into
+    them, and the model allows it (`models.trace`): cost ≤ 3F + Σ_l (L − l)/L · F. Raises `UnsupportedModel` if layers learn
+    of the picture beside the stream.
     """
     length = call.input_ids.shape[1]
     start, stop, _ = positions.indices(length)
     with require_all_in_stream(vlm):
         theirs = trace(vlm, donor, (stop,))
     own, mixed = trace(vlm, call), with_injections(call, donor)
-    past = theirs.past.until(stop) if theirs.past is not None and _alike(own, theirs, start) else None
+    shared = _alike(own, theirs, start) and all(_undisturbed(run, stop) for run in (own, theirs))
+    past = theirs.past.until(stop) if theirs.past is not None and shared else None
 
     def patched(layer: int) -> AbstractContextManager[Any]:
         if past is not None:  # from here on, nothing up to the end of the positions differs from the donor's run
@@ -55,3 +57,11 @@ def with_injections(call: DecoderCall, donor: DecoderCall) -> DecoderCall:
 def _alike(own: Trace, other: Trace, stop: int) -> bool:
     """Whether two runs are the same at all positions before one, in every layer."""
     return all(torch.equal(a[:, :stop], b[:, :stop]) for a, b in zip(own.streams, other.streams, strict=True))
+
+
+def _undisturbed(run: Trace, stop: int) -> bool:
+    """Whether what enters each layer is what the one below hands on, at all positions before one.
+
+    Not so where a hook writes into the stream, as a planted delay does: it would write into a patched run too.
+    """
+    return all(torch.equal(a[:, :stop], b[:, :stop]) for a, b in zip(run.streams[1:], run.residuals, strict=True))
