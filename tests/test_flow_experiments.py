@@ -24,6 +24,7 @@ from diptych.models.load import load
 from diptych.models.vlm import VLM
 from diptych.report.build import build
 from diptych.report.overview import overview
+from diptych.report.tables import prose
 from diptych.result import Result, Row
 from diptych.run import Run, Store
 from diptych.tasks.sentiment import sentiment
@@ -154,7 +155,7 @@ def test_the_report_shows_every_experiment_and_says_with_intervals_whether_the_i
     assert set(told) == set(FLOW)
     for name, layer in (("knockout", "reading"), ("cross_patch", "critical"), ("visual_integration", "integration")):
         assert told[name][f"{layer} layer, image minus text"].startswith("[")
-        assert "so neither is surely late" in results[name].summary and results[name].summary in page
+        assert "so neither is surely late" in results[name].summary and prose(results[name].summary) in page
 
 
 def test_cutting_everything_costs_most_and_nothing_costs_nothing(results: dict[str, Result]) -> None:
