@@ -81,9 +81,9 @@ class Bare:
 
     @torch.no_grad()
     def sweep(self, sizes: tuple[float, ...]) -> None:
-        """A curve over some sizes."""
+        """A curve over some sizes, a circuit a run: as of a batch that is full (`each` has what sharing runs changes)."""
         self.run()
-        run_circuits(self.vlm, self.call, self.scores.tops(sizes), self.replacement(), batch_size=BATCH)
+        run_circuits(self.vlm, self.call, self.scores.tops(sizes), self.replacement(), batch_size=len(self.batch))
 
     @torch.no_grad()
     def replacement(self) -> Activations:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import diptych
-from benchmarks.bench import Subject
+from benchmarks.bench import Organism, Subject
 from benchmarks.growth import grown
 from benchmarks.ratios import Line, ratios
 from diptych.run import Run, Store
@@ -25,8 +25,10 @@ OF = f"discovery of an organism, {UNITS} units, wall"
 
 def lines(subject: Subject, runs: int) -> Iterator[Line]:
     """Speed-ups over a serial run, models loaded; and apart, how long it takes until the first unit is back."""
+    if not isinstance(subject, Organism):
+        raise SystemExit("Ray workers load a model by its name: choose organism.")
     with tempfile.TemporaryDirectory() as folder:
-        discovery = Discovery(Path(folder), subject.called)
+        discovery = Discovery(Path(folder), subject.name)
         discovery.run(discovery.judged, in_process).get("accuracy")  # whose results all discoveries read
         serial = discovery.all(in_process, runs)
         found = {str(count): _by_ray(discovery, count, runs) for count in WORKERS}
