@@ -2,30 +2,20 @@
 
 import math
 import re
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
+from findings_kept import kept, of_layers, rounded, sure_from
+from findings_made import made
+from findings_page import render
 
 from diptych.result import Result
 from findings_record import PAIRS, entry, example
 
-SCRIPTS = str(Path(__file__).parent.parent / "scripts")
 SWAP = "Can parts of the two circuits be interchanged?"
 
 
-@pytest.fixture(autouse=True, scope="module")
-def scripts() -> Iterator[None]:
-    sys.path.insert(0, SCRIPTS)
-    yield
-    sys.path.remove(SCRIPTS)
-
-
 def rendered(record: dict[str, Any]) -> str:
-    from findings_page import render
-
     return str(render(record))
 
 
@@ -159,8 +149,6 @@ def test_panels_differ_where_the_test_on_the_same_items_says_so_after_holm() -> 
 
 
 def test_what_is_kept_of_accuracy_holds_the_p_of_its_note() -> None:
-    from findings_kept import kept
-
     rows = [
         {"panel": panel, "split": "test", "accuracy": 0.5, "low": 0.4, "high": 0.6, "n": 9, "commonest answer": 0.1}
         for panel in ("text", "image")
@@ -212,8 +200,6 @@ def test_the_parts_of_a_repair_are_judged_only_where_there_is_one() -> None:
 
 
 def test_the_record_keeps_why_a_layer_is_undefined() -> None:
-    from findings_kept import of_layers
-
     told = {
         "reading layer, text": math.nan,
         "reading layer, text, low": math.nan,
@@ -228,21 +214,15 @@ def test_the_record_keeps_why_a_layer_is_undefined() -> None:
 
 
 def test_the_lens_reads_an_answer_from_the_layer_on_which_all_later_ones_do() -> None:
-    from findings_kept import sure_from
-
     assert sure_from([{"difference low": low} for low in (0.1, -0.1, 0.2, 0.3)]) == 2
     assert sure_from([{"difference low": low} for low in (0.1, None)]) is None
 
 
 def test_numbers_of_the_record_have_four_digits_and_none_is_not_finite() -> None:
-    from findings_kept import rounded
-
     assert rounded({"a": [0.000123456, math.nan, 7, "x"]}) == {"a": [0.0001235, None, 7, "x"]}
 
 
 def test_machine_time_is_that_between_the_lines_of_one_process(tmp_path: Path) -> None:
-    from findings_made import made
-
     for name, lines in {
         "swap-1": ["09:00:00 vm 7 a", "09:02:00 vm 7 b"],
         "accuracy-2": ["09:00:30 vm 7 c", "09:01:00 vm 8 d"],

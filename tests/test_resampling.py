@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy import stats
+from simulate_intervals import stale
 
 from diptych.errors import InputError
 from diptych.statistics import expanded, fold_weights, student, together
@@ -63,10 +64,7 @@ def test_a_cluster_is_drawn_equally_often_in_all_groups() -> None:
     assert text.std(0).min() > 0.5
 
 
-def test_the_record_of_intervals_is_of_the_code_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
-    from simulate_intervals import stale
-
+def test_the_record_of_intervals_is_of_the_code_as_it_is() -> None:
     assert [case.name for case in stale(RECORD)] == [], "run `python scripts/simulate_intervals.py`"
 
 
@@ -99,7 +97,6 @@ def test_every_interval_holds_its_value_under_some_condition_that_is_named() -> 
 def test_the_digest_of_code_changes_with_what_is_computed_and_not_with_words(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
     monkeypatch.syspath_prepend(str(tmp_path))
     from code_digest import code_digest
 

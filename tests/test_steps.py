@@ -2,14 +2,16 @@
 
 import json
 import math
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from steps_measured import DEFAULT, FIXED, SIZES, WAYS, Errors, Way, integrated, mean
+from steps_measured import REFINED as CHAINS
+from steps_study import AGAIN, PAGE, paged, said, stale
+from steps_told import REFINED, SWEEP, at_equal_cost, minimal, of_way, shares
 
 from diptych.attribution.ap_ig import ap_ig
 from diptych.models.encode import encode
@@ -20,27 +22,16 @@ ROOT = Path(__file__).parent.parent
 RECORD = ROOT / "docs" / "steps.json"
 
 
-@pytest.fixture(autouse=True, scope="module")
-def scripts() -> Iterator[None]:
-    sys.path.insert(0, str(ROOT / "scripts"))
-    yield
-    sys.path.remove(str(ROOT / "scripts"))
-
-
 @pytest.fixture(scope="module")
 def record() -> dict[str, Any]:
     return json.loads(RECORD.read_text(encoding="utf-8"))
 
 
 def test_the_record_of_steps_is_of_the_code_the_tasks_and_the_weights_as_they_are(record: dict[str, Any]) -> None:
-    from steps_study import AGAIN, stale
-
     assert stale(record) == [], AGAIN
 
 
 def test_what_is_of_other_weights_or_other_code_or_lacks_is_stale(record: dict[str, Any]) -> None:
-    from steps_study import said, stale
-
     first, *rest, last = record["pairs"]
     older = {"made": record["made"] | {"told by": "0" * 12}, "pairs": [first | {"weights": "0" * 12}, *rest]}
 
@@ -48,8 +39,6 @@ def test_what_is_of_other_weights_or_other_code_or_lacks_is_stale(record: dict[s
 
 
 def test_the_page_on_steps_says_what_the_record_holds() -> None:
-    from steps_study import PAGE, paged
-
     assert PAGE.read_text(encoding="utf-8") == paged(), (
         "run `python scripts/steps_study.py --page`, then read what changed"
     )
@@ -66,8 +55,6 @@ def test_the_record_is_of_every_organism_task_and_panel_that_it_does_not_call_la
 
 
 def test_a_mean_number_of_steps_lies_between_its_neighbours_on_a_line_over_log_steps() -> None:
-    from steps_told import shares
-
     assert shares(5, (3, 5, 10)) == {5: 1.0}
     assert shares(math.sqrt(50), (3, 5, 10)) == pytest.approx({5: 0.5, 10: 0.5})
     assert shares(6, (5, 15)) == pytest.approx({5: 1 - math.log(1.2) / math.log(3), 15: math.log(1.2) / math.log(3)})
@@ -75,7 +62,6 @@ def test_a_mean_number_of_steps_lies_between_its_neighbours_on_a_line_over_log_s
 
 def numbers(prompts: int = 6) -> dict[str, Any]:
     """Of ways whose likeness and effects are lines over log steps, of the rule `right` .1 lower."""
-    from steps_measured import FIXED, SIZES, WAYS
 
     steps = np.array([[way.steps[0]] * prompts for way in WAYS])
     refined = [place for place, way in enumerate(WAYS) if len(way.steps) > 1]
@@ -92,8 +78,6 @@ def numbers(prompts: int = 6) -> dict[str, Any]:
 
 
 def test_what_lies_on_the_line_of_fixed_steps_differs_by_nothing_at_equal_cost() -> None:
-    from steps_told import REFINED, at_equal_cost
-
     for way in REFINED:
         found = at_equal_cost(numbers(), way)
         assert found["correlation"] == pytest.approx(0) and found["top"] == pytest.approx(0), way
@@ -101,8 +85,6 @@ def test_what_lies_on_the_line_of_fixed_steps_differs_by_nothing_at_equal_cost()
 
 
 def test_what_lies_above_the_line_is_better_by_as_much_at_equal_cost() -> None:
-    from steps_told import REFINED, WAYS, at_equal_cost
-
     some, way = numbers(), REFINED[0]
     some["likeness"][WAYS.index(way)] += [0.01, 0.02]
     kept = some["kept"].reshape(len(WAYS), -1, 6)
@@ -115,9 +97,6 @@ def test_what_lies_above_the_line_is_better_by_as_much_at_equal_cost() -> None:
 
 
 def test_a_way_costs_two_forwards_and_one_of_each_per_step_and_has_each_prompt_s_own_error() -> None:
-    from steps_measured import FIXED, WAYS, Way
-    from steps_told import of_way
-
     some, way = numbers(2), Way("midpoint", (5, 15), 0.1)
     errors = some["errors"]
     own = [errors[FIXED.index(Way("midpoint", (15,))), 0], errors[FIXED.index(Way("midpoint", (5,))), 1]]
@@ -129,8 +108,6 @@ def test_a_way_costs_two_forwards_and_one_of_each_per_step_and_has_each_prompt_s
 
 
 def test_the_size_found_and_what_it_costs_by_hand() -> None:
-    from steps_told import SWEEP, minimal
-
     kept = np.repeat([[0.0] * 10 + [0.9] * 16 + [1.0]], 24, 0).T
 
     found = minimal(kept, np.ones(24))
@@ -141,16 +118,12 @@ def test_the_size_found_and_what_it_costs_by_hand() -> None:
 
 
 def test_a_sweep_that_ends_higher_on_a_curve_that_dips_is_told() -> None:
-    from steps_told import minimal
-
     found = minimal(np.repeat([[0.0] * 5 + [0.9] * 15 + [0.1] * 3 + [0.9] * 4], 24, 0).T, np.ones(24))
 
     assert found["crossings"] == 3 and found["bisection"]["off"] == 5 - 23
 
 
 def test_prompts_are_refined_by_their_own_error_or_by_its_share_of_the_mean_effect() -> None:
-    from steps_measured import Errors, Way
-
     at = {Way("midpoint", (5,)): np.array([0.2, 0.2, 0.05]), Way("midpoint", (15,)): np.array([0.15, 0.05, 0.0])}
     errors = Errors(np.array([0.5, 1.0, 1.5]), at)
 
@@ -159,19 +132,17 @@ def test_prompts_are_refined_by_their_own_error_or_by_its_share_of_the_mean_effe
 
 
 def test_the_study_s_adaptive_scores_and_steps_are_those_of_ap_ig() -> None:
-    from steps_measured import DEFAULT, REFINED, Way, integrated, mean
-
     vlm = tiny("qwen2_vl")
     some = batch(vlm, "image")
     grids, errors = integrated(vlm, encode(vlm, contrasts("image"), answers(vlm), batch_size=1).batches, some.layout)
     own = np.sort(errors.at[Way("midpoint", (5,))])
     tolerance = float(own[:2].mean())
 
-    for rule, chain in REFINED:
+    for rule, chain in CHAINS:
         way = Way(rule, chain, tolerance)
         found = ap_ig(vlm, some, rule=rule, tolerance=tolerance, cap=chain[-1])
         steps = way.used(errors)
         assert found.steps.tolist() == steps.tolist()
         expected = mean(grids, rule, steps)
         assert all(torch.allclose(a, b, rtol=1e-4, atol=1e-7) for a, b in zip(found.scores, expected, strict=True))
-    assert set(Way(*REFINED[0], tolerance).used(errors)) == {5, 15} and Way("midpoint", (5, 15), 0.1) == DEFAULT
+    assert set(Way(*CHAINS[0], tolerance).used(errors)) == {5, 15} and Way("midpoint", (5, 15), 0.1) == DEFAULT

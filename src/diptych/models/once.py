@@ -1,4 +1,4 @@
-"""Once: prompts that share a picture are captured one after the other, and its vision tower runs for the first (decision 0030)."""
+"""Once: prompts that share a picture are captured one after the other, and its vision tower runs for the first (decision 0031)."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
