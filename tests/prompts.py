@@ -1,14 +1,18 @@
 """Contrasts for the tiny models: lists of numbers as words or as pictures of noise, without any task."""
 
 import hashlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
+from torch import Tensor, nn
 
 from diptych.batch import Batch
 from diptych.items import Contrast, Item, Modality
 from diptych.models.encode import AnswerTokens, encode
+from diptych.models.hooks import hooks
 from diptych.models.vlm import VLM
 
 
@@ -45,3 +49,11 @@ def batch(vlm: VLM, modality: Modality, count: int = 3) -> Batch:
     """One batch of `count` contrasts."""
     (found,) = encode(vlm, contrasts(modality, count), answers(vlm), batch_size=count).batches
     return found
+
+
+@contextmanager
+def counted(modules: Iterable[nn.Module]) -> Iterator[list[Tensor]]:
+    """While open, the outputs of these modules are listed."""
+    seen: list[Tensor] = []
+    with hooks(*(module.register_forward_hook(lambda m, args, output: seen.append(output)) for module in modules)):
+        yield seen

@@ -168,7 +168,7 @@ class StacksABatchItself(VLM):
     def capture(self, inputs):  # type: ignore[no-untyped-def]
         super().capture(prompts(inputs)[0])  # learns the dimensions
         call = self._reach_decoder(inputs)
-        return DecoderCall(call.input_ids, call.args, call.kwargs, self._batch_dims[call.signature])
+        return DecoderCall(call.input_ids, call.args, call.kwargs, self._capturing._dims[call.signature])
 
 
 class LeavesALayerOut(VLM):

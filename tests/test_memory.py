@@ -79,7 +79,9 @@ def test_numbers_are_the_same_in_batches_that_shrank_and_the_result_says_so(
     for row, other in zip(found.rows, expected.rows, strict=True):
         assert row.keys() == other.keys()
         for key, value in other.items():
-            close = pytest.approx(value, rel=1e-3, abs=1e-4, nan_ok=True) if isinstance(value, float) else value
+            # one prompt's own ratio has a denominator of 0.01, of logits of 8
+            within = 5e-3 if key.endswith("of ratios") else 1e-3
+            close = pytest.approx(value, rel=within, abs=1e-4, nan_ok=True) if isinstance(value, float) else value
             assert row[key] == close
 
 

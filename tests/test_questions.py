@@ -2,7 +2,6 @@
 
 from collections import namedtuple
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,14 +13,14 @@ from torch import Tensor, nn
 from diptych.experiments._survey import Survey
 from diptych.items import SPLITS, Modality, Task
 from diptych.models.calls import rebuild
-from diptych.models.hooks import hooks
 from diptych.models.once import equal, remembered
 from diptych.models.prompts import Prompt, encode_item
 from diptych.models.questions import run_prompts
+from diptych.models.stacking import stack
 from diptych.models.vlm import VLM
 from diptych.run import Run, Store
 from diptych.run.unit import Unit, Values, Work
-from prompts import item
+from prompts import counted, item
 from tiny import FAMILIES, KERNELS, tiny
 from zoo import QUIET, fresh
 
@@ -54,14 +53,6 @@ def require_equal(found: Tensor, plain: Tensor, tolerance: float) -> None:
     told = plain.abs() < 1e30
     assert float((plain[0] - plain[1])[told[0]].abs().max()) > 1e-3  # pictures matter
     torch.testing.assert_close(found[told], plain[told], atol=tolerance * float(plain[told].abs().max()), rtol=0)
-
-
-@contextmanager
-def counted(modules: Iterator[nn.Module] | list[nn.Module]) -> Iterator[list[Tensor]]:
-    """While open, the outputs of these modules are listed."""
-    seen: list[Tensor] = []
-    with hooks(*(module.register_forward_hook(lambda m, args, output: seen.append(output)) for module in modules)):
-        yield seen
 
 
 @pytest.mark.parametrize("modality", ["text", "image"])
@@ -131,8 +122,8 @@ def test_prompts_that_share_nothing_run_whole_and_to_the_bit(family: str) -> Non
         found = given(vlm, prompts)
 
     assert [list(output[0].shape[:2]) for output in mixed] == [[2, prompts[0].layout.length]]
-    both = {name: torch.cat([prompt.inputs[name] for prompt in prompts]) for name in prompts[0].inputs}
-    assert torch.equal(found, vlm.run(vlm.capture(both)))
+    both = stack(vlm.capture_each([prompt.inputs for prompt in prompts]), vlm.capture(prompts[0].inputs).batch_dims)
+    assert torch.equal(found, vlm.run(both))
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -1,13 +1,20 @@
-"""Stacking: prompts are captured one by one, and stacked along dimensions that are learnt, never guessed."""
+"""Stacking: prompts are captured together only where that changes none, and stacked along dimensions that are learnt."""
+
+from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
+from torch import nn
 
 from diptych.errors import MismatchError
+from diptych.items import MODALITIES, Modality
 from diptych.models.calls import DecoderCall
 from diptych.models.encode import collate, encode_item
-from diptych.models.stacking import learn_batch_dims, prompts, stack
-from prompts import item
+from diptych.models.once import parts
+from diptych.models.stacking import learn_batch_dims, prompts, reads_apart, stack
+from diptych.models.vlm import VLM
+from prompts import counted, item
 from zoo import QUIET, fresh, tiny
 
 pytestmark = QUIET
@@ -16,19 +23,87 @@ ODD = ("hunyuan_vl", "minicpm_ocr", "minicpmv4_6", "molmo2")  # transformers' ow
 ORDINARY = ("qwen2_vl", "qwen3_vl", "gemma3", "gemma4", "gemma3n", "mllama", "llava_next", "blip-2")
 
 
+@pytest.mark.parametrize("modality", MODALITIES)
 @pytest.mark.parametrize("name", ODD + ORDINARY)
 @torch.no_grad()
-def test_each_prompt_of_a_batch_is_what_it_is_alone(name: str) -> None:
+def test_each_prompt_of_a_batch_is_what_it_is_alone(name: str, modality: Modality) -> None:
     vlm = tiny(name)
-    encoded = [encode_item(vlm, item(number), "image") for number in (1, 2, 3)]
+    encoded = [encode_item(vlm, item(number), modality) for number in (1, 2, 3)]
+    inputs = collate(encoded)
 
-    together = vlm.capture(collate(encoded))
+    together, exactly = vlm.capture(inputs), not vlm.stacks(inputs)
 
+    assert exactly == (name in ODD and modality == "image")
     for row, prompt in enumerate(encoded):
         alone, taken = vlm.capture(prompt.inputs).leaves(), together.take([row]).leaves()
         tensors = {name: leaf for name, leaf in alone.items() if isinstance(leaf, torch.Tensor)}
         assert alone.keys() == taken.keys() and len(tensors) > 1
-        assert all(torch.equal(taken[name], leaf) for name, leaf in tensors.items())
+        for leaf_name, leaf in tensors.items():
+            near = 0 if exactly or not leaf.is_floating_point() else 1e-6 * float(leaf.abs().max())
+            torch.testing.assert_close(taken[leaf_name], leaf, rtol=0, atol=near)
+
+
+def tower_of(vlm: VLM) -> nn.Module:
+    """The first part of the vision tower: it runs whenever the tower does."""
+    return next(next(parts(vlm.model, vlm.layers)).children())
+
+
+@pytest.mark.parametrize(("name", "towers"), [("qwen3_vl", 1), ("molmo2", 3)])
+@torch.no_grad()
+def test_pictures_pass_the_tower_together_where_the_model_keeps_them_apart(name: str, towers: int) -> None:
+    vlm = tiny(name)
+    inputs = collate([encode_item(vlm, item(number), "image") for number in (1, 2, 3)])
+    vlm.capture(inputs)  # tries the model
+
+    with counted([tower_of(vlm)]) as run:
+        vlm.capture(inputs)
+
+    assert len(run) == towers
+
+
+@torch.no_grad()
+def test_prompts_of_a_batch_that_show_one_picture_pass_the_tower_once() -> None:
+    vlm = tiny("qwen3_vl")
+    first, second = (encode_item(vlm, item(1), "image"), encode_item(vlm, item(2), "image"))
+    pixels = {name: value for name, value in first.inputs.items() if value.is_floating_point()}
+    inputs = collate([first, replace(second, inputs=dict(second.inputs) | pixels)])
+    vlm.capture(inputs)
+
+    with counted([tower_of(vlm)]) as run:
+        call = vlm.capture(inputs)
+
+    assert len(run) == 1 and call.batch == 2
+
+
+@torch.no_grad()
+def test_whether_a_model_reads_prompts_apart_is_tried_once_for_prompts_of_one_form() -> None:
+    vlm = fresh("qwen2_vl")
+    inputs = collate([encode_item(vlm, item(number), "image") for number in (1, 2, 3)])
+
+    with counted([tower_of(vlm)]) as first:
+        vlm.capture(inputs)
+    with counted([tower_of(vlm)]) as second:
+        vlm.capture(inputs)
+
+    assert len(first) > len(second) == 1
+
+
+def both(name: str, leaf: Callable[[DecoderCall], torch.Tensor]) -> bool:
+    """Whether a tiny model passes for one that reads two prompts apart if, of both at once, an argument is `leaf`."""
+    vlm = tiny(name)
+    inputs = collate([encode_item(vlm, item(number), "image") for number in (1, 2)])
+    apart = vlm.capture_each([inputs])[0]
+    return reads_apart(
+        lambda some: apart.with_leaves(lambda _, own: leaf(apart) if own is apart.embeddings else own), inputs, apart
+    )
+
+
+def test_a_model_that_reads_another_prompt_by_more_than_rounding_is_known() -> None:
+    def leaking(share: float) -> Callable[[DecoderCall], torch.Tensor]:
+        return lambda call: call.embeddings + share * call.embeddings.flip(0)
+
+    assert both("qwen2_vl", leaking(0)) and both("qwen2_vl", leaking(1e-6))
+    assert not both("qwen2_vl", leaking(1e-3)) and not both("qwen2_vl", lambda call: call.embeddings[:1])
 
 
 def test_a_strip_of_patches_is_found_to_stack_along_its_width() -> None:

@@ -11,7 +11,7 @@ from diptych.models.calls import DecoderCall, Path
 from diptych.models.encode import AnswerTokens, _batch, answer_tokens, collate, encode, encode_item
 from diptych.models.handed import edit_handed, record_handed
 from diptych.models.sites import find_sites
-from diptych.models.stacking import find_batch_dims
+from diptych.models.stacking import find_batch_dims, prompts
 from diptych.models.vlm import VLM
 from prompts import answers, batch, contrasts
 from tiny import FAMILIES, KERNELS, tiny
@@ -34,7 +34,10 @@ def test_the_spliced_run_is_the_plain_forward_to_the_bit(family: str, kernel: st
     plain = vlm.run_inputs(inputs)
 
     assert plain.abs().max() > 0.1
-    assert torch.equal(vlm.run(vlm.capture(inputs)), plain)
+    assert torch.equal(vlm.run(vlm.capture_each([inputs])[0]), plain)
+    torch.testing.assert_close(vlm.run(vlm.capture(inputs)), plain, rtol=0, atol=1e-5 * float(plain.abs().max()))
+    for one, logits in zip(prompts(inputs), plain, strict=True):
+        assert torch.equal(vlm.run(vlm.capture(one))[0], logits)
 
 
 @pytest.mark.parametrize(("family", "kernel"), every_model)

@@ -11,21 +11,25 @@ from torch import Tensor
 from diptych.activations import Activations
 from diptych.errors import MismatchError, UnsupportedModel
 from diptych.grid import Circuit
+from diptych.models.beginning import Beginning
 from diptych.models.calls import DecoderCall
 from diptych.models.handed import edit_handed
 from diptych.models.vlm import VLM, Edit
 
 
 @contextmanager
-def ablate_outside(vlm: VLM, circuits: Sequence[Circuit], replacement: Activations) -> Iterator[None]:
+def ablate_outside(
+    vlm: VLM, circuits: Sequence[Circuit], replacement: Activations, *, start: int = 0
+) -> Iterator[None]:
     """While open, every node outside a circuit has its value in `replacement`; circuit nodes are computed live.
 
-    A run's batch is `len(circuits)` times that of `replacement`: [circuit 0's prompts, circuit 1's, ...].
+    A run's batch is `len(circuits)` times that of `replacement`: [circuit 0's prompts, circuit 1's, ...]. Runs and
+    `replacement` are of the positions from `start` on.
     """
-    _require_all_fit(vlm, circuits, replacement)
+    _require_all_fit(vlm, circuits, replacement, start)
 
     def keep(kept: list[Tensor], values: Tensor) -> Edit:
-        masks = torch.stack(kept)[:, None].view(torch.uint8)  # [circuit, 1, pos, node]; bytes convert faster than bools
+        masks = torch.stack(kept)[:, None, start:].view(torch.uint8)  # [circuit, 1, pos, node]; faster than bools
 
         def edit(live: Tensor) -> Tensor:
             inside = masks.to(live.device).to(live.dtype)
@@ -50,12 +54,19 @@ def ablate_outside(vlm: VLM, circuits: Sequence[Circuit], replacement: Activatio
 
 @torch.no_grad()
 def run_circuits(
-    vlm: VLM, call: DecoderCall, circuits: Iterable[Circuit], replacement: Activations, *, batch_size: int = 64
+    vlm: VLM,
+    call: DecoderCall,
+    circuits: Iterable[Circuit],
+    replacement: Activations,
+    *,
+    batch_size: int = 64,
+    beginning: Beginning | None = None,
 ) -> Float[Tensor, "circuit batch vocab"]:
     """Last-position logits of the prompts under each circuit, all else replaced.
 
     At least one circuit at a time, and as many as keep circuits × prompts within `batch_size`; they are made as they
-    are needed. Raises `UnsupportedModel` where layers look up token ids themselves.
+    are needed. Behind a `beginning` (`models.beginning`), `replacement` holds the positions that runs compute. Raises
+    `UnsupportedModel` where layers look up token ids themselves.
     """
     if call.tokens:
         raise UnsupportedModel(
@@ -63,10 +74,12 @@ def run_circuits(
             f"circuit would not be the counterfactual run. Use attribution on pictures, or another model."
         )
     waiting = iter(circuits)
+    behind = beginning or Beginning(vlm)
     found = []
     while some := list(islice(waiting, max(1, batch_size // call.batch))):
-        with ablate_outside(vlm, some, replacement):
-            logits = vlm.run(call.repeat(len(some)))
+        repeated = call.repeat(len(some))
+        with behind.behind(repeated), ablate_outside(vlm, some, replacement, start=behind.start):
+            logits = vlm.run(repeated)
         found.append(logits.unflatten(0, (len(some), call.batch)))
     return torch.cat(found)
 
@@ -99,7 +112,7 @@ def overwrite(live: Tensor, positions: slice, value: Tensor) -> Tensor:
     return changed
 
 
-def _require_all_fit(vlm: VLM, circuits: Sequence[Circuit], replacement: Activations) -> None:
+def _require_all_fit(vlm: VLM, circuits: Sequence[Circuit], replacement: Activations, start: int) -> None:
     if vlm.sites.unread:
         raise UnsupportedModel(
             f"{vlm.name} has layers that mix positions without heads ({_classes(vlm)}), which ablation cannot "
@@ -107,10 +120,11 @@ def _require_all_fit(vlm: VLM, circuits: Sequence[Circuit], replacement: Activat
         )
     for circuit in circuits:
         require_own(vlm, circuit)
-        if circuit.layout.length != replacement.heads[0].shape[1]:
+        length = start + replacement.heads[0].shape[1]
+        if circuit.layout.length != length:
             raise MismatchError(
-                f"The circuit is for prompts of {circuit.layout.length} positions, these have "
-                f"{replacement.heads[0].shape[1]}. Carry it to their layout first."
+                f"The circuit is for prompts of {circuit.layout.length} positions, these have {length}. Carry it to their "
+                f"layout first."
             )
 
 

@@ -1,6 +1,7 @@
 """Directions: a(x') − a(x) at every site, kept from two runs or made again when they are needed."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -45,6 +46,7 @@ class Streamed:
 
     vlm: VLM
     pair: DecoderCall
+    behind: Callable[[DecoderCall], AbstractContextManager[None]]
 
     @torch.no_grad()
     def visit(self, look: Look) -> None:
@@ -56,5 +58,5 @@ class Streamed:
 
             return see
 
-        with self.vlm.edit_inputs({site: watch(site) for site in self.vlm.sites}):
+        with self.behind(self.pair), self.vlm.edit_inputs({site: watch(site) for site in self.vlm.sites}):
             self.vlm.run(self.pair)

@@ -15,6 +15,7 @@ from diptych.batch import Batch
 from diptych.errors import InputError
 from diptych.grid import Grid, Scores
 from diptych.metrics import Metric
+from diptych.models.beginning import begin
 from diptych.models.calls import DecoderCall, Path
 from diptych.models.hooks import recomputed
 from diptych.models.sites import Site
@@ -45,7 +46,9 @@ class Integral:
     """Running sums of gradients over path points, per prompt, in float32; multiplied by the directions at the end.
 
     `memory="low"` holds no run's activations: directions are made again at the end, and layers in the backward pass.
-    It costs 2F + k·F more. `interpolate_images=False` is the reference code's path (methods §14).
+    It costs 2F + k·F more. `steps`: how many points will be added at least; with many, the prefix of the prompts is
+    computed once (`models.beginning`), where gradients are not taken: its nodes have no direction. `interpolate_images=
+    False` is the reference code's path (methods §14).
     """
 
     def __init__(
@@ -55,6 +58,7 @@ class Integral:
         metric: Metric,
         *,
         memory: Memory = "high",
+        steps: int = 1,
         at_once: int = 1,
         interpolate_images: bool = True,
         propagation: Propagation = lambda vlm: nullcontext(),
@@ -65,8 +69,10 @@ class Integral:
             raise InputError(f"{at_once} path points are to share a run; expected at least 1.")
         clean, counterfactual = vlm.capture(batch.clean), vlm.capture(batch.counterfactual)
         self.path = Path.between(clean, counterfactual)
+        forwards = 2 + 3 * steps  # a backward pass takes twice as long as a forward at most
+        self.beginning = begin(vlm, (clean, counterfactual), batch.layout.prefix.stop, forwards)
         with torch.no_grad():
-            self.directions, self.clean, other = _compare(vlm, clean, counterfactual, streamed=self.recomputes)
+            self.directions, self.clean, other = self._compare(clean, counterfactual)
             everyone = list(range(len(batch)))
             self.effect = (self._value(self.clean, everyone) - self._value(other, everyone)).cpu()
         if not interpolate_images:
@@ -112,7 +118,7 @@ class Integral:
 
         def reduce(site: Site, products: Tensor) -> None:
             # a site made of parts is seen part by part
-            scores[site.kind][site.layer] += _reduce(products, reduction).mean(0).cpu()
+            scores[site.kind][site.layer][self.beginning.positions] += _reduce(products, reduction).mean(0).cpu()
 
         self.products(reduce)
         grid = Grid(heads, neurons, self.batch.layout, self.vlm.digest, sites.there)
@@ -124,7 +130,8 @@ class Integral:
         times = len(alphas)
         layers = self.vlm.layers if self.recomputes else ()
         watching = self.vlm.edit_inputs(self._streams(rows, times))
-        with torch.enable_grad(), self.propagation(self.vlm), recomputed(layers), watching:
+        behind = self.beginning.behind(call)
+        with torch.enable_grad(), self.propagation(self.vlm), behind, recomputed(layers), watching:
             value = self._value(self.vlm.run(call), rows * times)
             _require_gradient(value)
             by_row = torch.tensor(weights).repeat_interleave(len(rows)).to(value)
@@ -135,6 +142,19 @@ class Integral:
                 step.to(self.inputs.dtype), dim, 1
             )
             self.inputs[rows] += _per_prompt(slopes.sum(0), dim, len(rows))
+
+    def _compare(self, clean: DecoderCall, counterfactual: DecoderCall) -> tuple[Directions, Tensor, Tensor]:
+        """Directions, and the logits of the clean and the counterfactual run."""
+        vlm, behind = self.vlm, self.beginning.behind
+        if self.recomputes:
+            with behind(clean):
+                logits, other = vlm.run(clean), vlm.run(counterfactual)
+            return Streamed(vlm, clean.beside(counterfactual), behind), logits, other
+        with behind(clean), vlm.record() as recording:
+            logits = vlm.run(clean)
+        with behind(counterfactual), vlm.record() as others:
+            other = vlm.run(counterfactual)
+        return Kept(vlm, others.activations() - recording.activations()), logits, other
 
     def _value(self, logits: Tensor, rows: list[int]) -> Tensor:
         return self.metric(logits, self.batch.answers[rows], self.batch.counter_answers[rows], self.clean[rows])
@@ -157,19 +177,6 @@ class Integral:
             return watch
 
         return {site: stream(site) for site in self.vlm.sites}
-
-
-def _compare(
-    vlm: VLM, clean: DecoderCall, counterfactual: DecoderCall, *, streamed: bool
-) -> tuple[Directions, Tensor, Tensor]:
-    """Directions, and the logits of the clean and the counterfactual run."""
-    if streamed:
-        return Streamed(vlm, clean.beside(counterfactual)), vlm.run(clean), vlm.run(counterfactual)
-    with vlm.record() as recording:
-        logits = vlm.run(clean)
-    with vlm.record() as others:
-        other = vlm.run(counterfactual)
-    return Kept(vlm, others.activations() - recording.activations()), logits, other
 
 
 def _low(memory: Memory) -> bool:

@@ -37,10 +37,16 @@ def ap_ig(
     Cost 2F + steps·(F + B).
     """
     chosen = _checked(rule, steps, cap)
-    integral = Integral(
-        vlm, batch, find_metric(metric), memory=memory, at_once=at_once, interpolate_images=interpolate_images
-    )
     done = steps or max(chosen.fewest, min(FIRST, cap))
+    integral = Integral(
+        vlm,
+        batch,
+        find_metric(metric),
+        memory=memory,
+        steps=done,
+        at_once=at_once,
+        interpolate_images=interpolate_images,
+    )
     rows = list(range(len(batch)))
     integral.add(chosen.points(done), rows)
     while steps is None and chosen.refine(done) <= cap:

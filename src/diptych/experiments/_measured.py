@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from diptych.items import Contrast
 from diptych.layout import Layout
 from diptych.means import Means
 from diptych.metrics import metric as find_metric
+from diptych.models.beginning import Beginning, begin
 from diptych.models.calls import DecoderCall
 from diptych.models.encode import AnswerTokens, encode
 from diptych.models.vlm import VLM
@@ -31,6 +32,14 @@ Order = Callable[[Scores], Scores]
 
 TOWARDS_COUNTERFACTUAL = ("indirect_effect",)
 """Metrics that grow as a run comes to resemble the counterfactual one; all others shrink."""
+
+
+class Circuits(Protocol):
+    """Circuits that are made as they are needed, again and again."""
+
+    def __call__(self) -> Iterable[Circuit]: ...
+
+    def __len__(self) -> int: ...
 
 
 def as_scored(scores: Scores) -> Scores:
@@ -86,15 +95,17 @@ def measure(
     batch_size: int,
 ) -> dict[str, Tensor]:
     """The metric of each prompt for the model, the empty circuit, and under each ranking the circuit of each size."""
-    batch, call, clean, counterfactual, live = runs(vlm, payload, answers)
-    others = replacement(ablation, live, means, batch.layout)
-    value = partial(_value, metric, batch, clean)
-    run = partial(run_circuits, vlm, call, replacement=others, batch_size=batch_size)
+    # nodes of the prefix have their counterfactual values anyway, but not zero nor their mean
+    forwards = len(orders) * len(sizes) if ablation == "counterfactual" else 0
+    both = runs(vlm, payload, answers, forwards)
+    batch, clean, value = both.batch, both.clean, partial(_value, metric, both.batch, both.clean)
+    others = replacement(ablation, both.others, means, batch.layout)
+    run = partial(run_circuits, vlm, both.call, replacement=others, batch_size=batch_size, beginning=both.beginning)
     rankings = (order(scores) for order in orders.values())
     circuits = (circuit.expand(batch.layout) for ranking in rankings for circuit in ranking.tops(sizes))
     values = torch.stack([value(some) for some in run(circuits=circuits)]).unflatten(0, (len(orders), len(sizes)))
     # the empty circuit is the counterfactual run itself, which has been run (methods §6)
-    empty = counterfactual if ablation == "counterfactual" else run(circuits=[nothing(scores, batch.layout)])[0]
+    empty = both.counterfactual if ablation == "counterfactual" else run(circuits=[nothing(scores, batch.layout)])[0]
     return {"model": value(clean), "empty": value(empty)} | dict(zip(orders, values, strict=True))
 
 
@@ -102,31 +113,47 @@ def measure_circuits(
     vlm: VLM,
     payload: tuple[int, list[Contrast]],
     *,
-    circuits: Callable[[], Iterable[Circuit]],
+    circuits: Circuits,
     metric: str,
     answers: AnswerTokens,
     batch_size: int,
 ) -> dict[str, Tensor]:
     """The metric of each prompt for the model, the empty circuit, and under each circuit, all else counterfactual."""
-    batch, call, clean, counterfactual, others = runs(vlm, payload, answers)
-    expanded = (circuit.expand(batch.layout) for circuit in circuits())
-    logits = run_circuits(vlm, call, expanded, others, batch_size=batch_size)
-    value = partial(_value, metric, batch, clean)
-    return {"model": value(clean), "empty": value(counterfactual), "circuits": torch.stack([value(x) for x in logits])}
+    both = runs(vlm, payload, answers, len(circuits))
+    expanded = (circuit.expand(both.batch.layout) for circuit in circuits())
+    logits = run_circuits(vlm, both.call, expanded, both.others, batch_size=batch_size, beginning=both.beginning)
+    value = partial(_value, metric, both.batch, both.clean)
+    found = torch.stack([value(some) for some in logits])
+    return {"model": value(both.clean), "empty": value(both.counterfactual), "circuits": found}
+
+
+@dataclass(frozen=True, eq=False)
+class Both:
+    """A batch, its clean call, the logits of both its sides, and the node values of the counterfactual run.
+
+    All are of runs behind the `beginning`; the values are those of the positions that such runs compute.
+    """
+
+    batch: Batch
+    call: DecoderCall
+    clean: Tensor
+    counterfactual: Tensor
+    others: Activations
+    beginning: Beginning
 
 
 @torch.no_grad()
-def runs(
-    vlm: VLM, payload: tuple[int, list[Contrast]], answers: AnswerTokens
-) -> tuple[Batch, DecoderCall, Tensor, Tensor, Activations]:
-    """The batch, its clean call and logits, and the counterfactual logits and node values."""
+def runs(vlm: VLM, payload: tuple[int, list[Contrast]], answers: AnswerTokens, forwards: float) -> Both:
+    """The runs of both sides of one chunk, before `forwards` more in which nodes have values of either."""
     _, contrasts = payload
     (batch,) = encode(vlm, contrasts, answers, batch_size=len(contrasts)).batches
-    call = vlm.capture(batch.clean)
-    clean = vlm.run(call)
-    with vlm.record() as recording:
-        counterfactual = vlm.run(vlm.capture(batch.counterfactual))
-    return batch, call, clean, counterfactual, recording.activations()
+    call, other = vlm.capture(batch.clean), vlm.capture(batch.counterfactual)
+    beginning = begin(vlm, (call, other), batch.layout.prefix.stop, forwards)
+    with beginning.behind(call):
+        clean = vlm.run(call)
+    with beginning.behind(other), vlm.record() as recording:
+        counterfactual = vlm.run(other)
+    return Both(batch, call, clean, counterfactual, recording.activations(), beginning)
 
 
 def replacement(ablation: Ablation, counterfactual: Activations, means: Means | None, layout: Layout) -> Activations:

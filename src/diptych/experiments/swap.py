@@ -94,6 +94,9 @@ class Plan:
         for name, combination in self._cases():
             yield from self.donors[name].circuits(self.own, combination)
 
+    def __len__(self) -> int:
+        return sum(self.donors[name].count(combination) for name, combination in self._cases())
+
     def effects(self, units: Sequence[dict[str, Any]], clusters: Sequence[str]) -> Effects:
         """What was measured, by case: part, source (another panel's name is "other") and nodes."""
         joined = {name: torch.cat([unit[name] for unit in units], -1).double().cpu().numpy() for name in units[0]}

@@ -37,6 +37,10 @@ class Past:
         index = torch.tensor(list(prompts))  # several times as fast as a list is
         return self._each(lambda kept: kept.index_select(0, index.to(kept.device)))
 
+    def shared(self, prompts: int) -> "Past":
+        """Of one prompt, as that of so many: nothing is copied."""
+        return self._each(lambda kept: kept.expand(prompts, -1, -1, -1))
+
     @classmethod
     def joined(cls, pasts: Sequence["Past"]) -> "Past":
         """Of the prompts of several, in their order."""
@@ -69,19 +73,23 @@ class _Cache(DynamicCache):
 
 
 @contextmanager
-def alone(vlm: VLM, past: Past, positions: slice, start: int = 0, *, keys_only: Collection[int] = ()) -> Iterator[Past]:
+def alone(
+    vlm: VLM, past: Past, positions: slice, start: int = 0, *, keys_only: Collection[int] = (), keep: bool = True
+) -> Iterator[Past]:
     """While open, layers from `start` on compute `positions` alone; those before have their keys and values in `past`.
 
     In what enters and leaves a layer all positions are there, so that whatever edits layers still fits; at the others,
     a layer leaves the stream as it is. A layer in `keys_only` computes its keys and values and leaves the whole stream so.
-    Gives the past of all positions up to the end of `positions`, filled by a run. Raises whatever a model raises that
+    Gives the past of all positions up to the end of `positions`, filled by a run if it is to `keep` it. Raises whatever a model raises that
     cannot be run so: see `models.trace`.
     """
     found = Past()
     with ExitStack() as stack:
         for index in range(start, len(vlm.layers)):
             layer = vlm.layers[index]
-            part = _Part(index, past.layers.get(index), positions, index in keys_only, vlm.forms, found)
+            part = _Part(
+                index, past.layers.get(index), positions, index in keys_only, vlm.forms, found if keep else None
+            )
             stack.enter_context(replaced_forward(layer, part.of(layer.forward)))
         yield found
 
@@ -95,7 +103,7 @@ class _Part:
     positions: slice
     keys_only: bool
     forms: Forms
-    found: Past
+    found: Past | None
 
     def of(self, own: Forward) -> Forward:
         """The layer's forward, given and giving all positions, and computing these alone."""
@@ -117,7 +125,8 @@ class _Part:
         return forward
 
     def _keep(self, both: Both) -> None:
-        self.found.layers[self.layer] = both
+        if self.found is not None:
+            self.found.layers[self.layer] = both
         if self.keys_only and self.layer in self.forms:
             raise _KeysTaken
 

@@ -1,15 +1,15 @@
 """Questions: of prompts that begin alike, up to the end of their data, the beginning is computed once (decision 0031)."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from diptych.models.beginning import beginning
 from diptych.models.calls import DecoderCall
-from diptych.models.once import Leaves, equal
-from diptych.models.past import Past, alone, of_positions
+from diptych.models.once import equal
+from diptych.models.past import Past, alone
 from diptych.models.prompts import Prompt, by_shape
 from diptych.models.stacking import stack
 from diptych.models.trace import keep_past
@@ -56,21 +56,9 @@ def _stacked(calls: Sequence[DecoderCall], places: Sequence[int]) -> DecoderCall
 
 def _alike(calls: Sequence[DecoderCall], ends: Sequence[int]) -> list[list[int]]:
     """The places of calls of one prompt that have the same arguments at all positions before their end."""
-    begun = [_beginning(call, end) for call, end in zip(calls, ends, strict=True)]
+    begun = [beginning(call, end) for call, end in zip(calls, ends, strict=True)]
     groups: list[list[int]] = []
     for place, mine in enumerate(begun):
         group = next((group for group in groups if equal(begun[group[0]], mine)), None)
         groups.append([place]) if group is None else group.append(place)
     return groups
-
-
-def _beginning(call: DecoderCall, end: int) -> Leaves:
-    """Token ids, then the arguments, of the positions before the end."""
-    length = call.input_ids.shape[1]
-
-    def before(leaf: Any) -> Any:
-        if isinstance(leaf, Tensor) and leaf.shape[2:] == (length, length):  # a mask: who looks at whom
-            return leaf[..., :end, :end]
-        return of_positions(leaf, length, slice(0, end))
-
-    return {"input_ids": call.input_ids[:, :end]} | {name: before(leaf) for name, leaf in call.leaves().items()}

@@ -35,11 +35,16 @@ def striped(value: Tensor) -> Tensor:
     return value * (1 - torch.arange(value.shape[-1], device=value.device) % 2 / 2).to(value.dtype)
 
 
+def joined(ones: Sequence[Inputs]) -> Inputs:
+    """Prompts of one form, one behind the other along dimension 0."""
+    return {name: torch.cat([one[name] for one in ones]) for name in ones[0]}
+
+
 def reads_apart(capture: Capture, both: Inputs, apart: DecoderCall) -> bool:
     """Whether the model makes of two prompts at once what it makes of each alone (`apart`), but for rounding.
 
-    Some refuse the batch; some read the pictures of another prompt and do not say so. The yardstick is by how much the
-    two prompts differ.
+    Some refuse the batch; some read the pictures of another prompt and do not say so. Floats may differ by half of their
+    digits, and by a tenth of what the two prompts differ by.
     """
     try:
         found = capture(both).leaves()
@@ -48,12 +53,21 @@ def reads_apart(capture: Capture, both: Inputs, apart: DecoderCall) -> bool:
     except Exception:  # whatever a model raises that wants its pictures stacked otherwise
         return False
     expected, first = apart.leaves(), apart.take([0, 0]).leaves()
-    floats = [name for name, leaf in expected.items() if isinstance(leaf, Tensor) and leaf.is_floating_point()]
-    return all(
-        found[name].shape == expected[name].shape
-        and _distance(found[name], expected[name]) <= 0.1 * _distance(expected[name], first[name])
-        for name in floats
+    return found.keys() == expected.keys() and all(
+        _reads_same(found[name], leaf, first[name]) for name, leaf in expected.items()
     )
+
+
+def _reads_same(found: Any, expected: Any, first: Any) -> bool:
+    """Whether leaves are the same but for rounding; `first` is of the first prompt twice."""
+    if not isinstance(expected, Tensor) or not expected.is_floating_point():
+        return same(found, expected)
+    if not isinstance(found, Tensor) or found.shape != expected.shape:
+        return False
+    if not expected.numel():
+        return True
+    error, rounding = _distance(found, expected), torch.finfo(found.dtype).eps ** 0.5
+    return error <= 0.1 * _distance(expected, first) and error <= rounding * float(expected.abs().max())
 
 
 def learn_batch_dims(capture: Capture, inputs: Inputs, call: DecoderCall) -> BatchDims:

@@ -11,7 +11,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from diptych.batch import Inputs
-from diptych.models.calls import BatchDims, DecoderCall
+from diptych.models.calls import DecoderCall
+from diptych.models.capturing import Capturing
 from diptych.models.entry import (
     at_positions,
     device_of,
@@ -25,7 +26,6 @@ from diptych.models.hooks import hooks
 from diptych.models.knockout import Edit as Edit
 from diptych.models.knockout import cut
 from diptych.models.nodes import edit_parts
-from diptych.models.once import captured
 from diptych.models.pixels import Pixels
 from diptych.models.places import changed_positions
 from diptych.models.readable import require_embeddings, require_eval, require_readable
@@ -33,7 +33,7 @@ from diptych.models.recent import Recent
 from diptych.models.recording import Recording
 from diptych.models.resume import Forms, recorded, resumed, stream
 from diptych.models.sites import Site, Sites, find_sites
-from diptych.models.stacking import learn_batch_dims, prompts, reads_apart, stack, striped
+from diptych.models.stacking import prompts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -56,7 +56,7 @@ class VLM:
     pixels: Pixels | None = None
     system: str | None = None
     sites: Sites = field(init=False, repr=False)
-    _batch_dims: dict[tuple[str, ...], BatchDims] = field(init=False, default_factory=dict, repr=False)
+    _capturing: Capturing = field(init=False, repr=False)
     forms: Forms = field(init=False, default_factory=dict, repr=False)  # of what layers return, as far as seen
     prompts: Recent = field(init=False, default_factory=Recent, repr=False)  # made lately
     _ids: Tensor = field(init=False, repr=False)  # input ids of the run that goes on
@@ -67,6 +67,7 @@ class VLM:
         self.model.requires_grad_(False)
         self.sites = find_sites(self.model)
         require_embeddings(self.sites.decoder)
+        self._capturing = Capturing(self._reach_decoder, self.model, self.layers)
 
     @property
     def layers(self) -> nn.ModuleList:
@@ -105,30 +106,22 @@ class VLM:
     def capture(self, inputs: Inputs) -> DecoderCall:
         """Run the vision tower and stop where the decoder starts; the call can be run, tiled and interpolated.
 
-        Each prompt is captured alone, so that it is what the model makes of it whatever the batch.
+        Prompts are given to the model together only if it makes of each what it makes of it alone, which is tried.
         """
-        return self.capture_each([inputs])[0]
+        return self._capturing.of(inputs)
 
     @torch.no_grad()
     def capture_each(self, several: Sequence[Inputs]) -> list[DecoderCall]:
         """As `capture`, of prompts of several layouts: a picture that they share passes the vision tower once."""
-        alone = [prompts(inputs) for inputs in several]
-        calls = iter(
-            captured(self._reach_decoder, self.model, self.sites.layers, [one for some in alone for one in some])
-        )
-        return [self._stacked(some[0], [next(calls) for _ in some]) for some in alone]
+        return self._capturing.each(several)
 
     @torch.no_grad()
     def stacks(self, inputs: Inputs) -> bool:
         """Whether the model itself, given prompts one behind the other, reads each as if it were alone.
 
-        Tried with the first prompt and the same one with another picture. `capture` needs no such model; `generate` does.
+        `capture` needs no such model; `generate` does.
         """
-        one = prompts(inputs)[0]
-        if not any(value.is_floating_point() for value in one.values()):
-            return True
-        both = {name: torch.cat([value, striped(value)]) for name, value in one.items()}
-        return reads_apart(self._reach_decoder, both, self.capture(both))
+        return self._capturing.reads_apart(inputs)
 
     def run(self, call: DecoderCall) -> Float[Tensor, "batch vocab"]:
         """Logits at the last position, from the decoder on: the top-level model runs with the captured arguments.
@@ -240,9 +233,3 @@ class VLM:
     def _reach_decoder(self, inputs: Inputs) -> DecoderCall:
         host, placed = self._placed(inputs)
         return reach_decoder(host, self.sites, placed)
-
-    def _stacked(self, first: Inputs, calls: Sequence[DecoderCall]) -> DecoderCall:
-        signature = calls[0].signature
-        if signature not in self._batch_dims:
-            self._batch_dims[signature] = learn_batch_dims(self._reach_decoder, first, calls[0])
-        return stack(calls, self._batch_dims[signature])
