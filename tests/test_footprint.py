@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from diptych.attribution._directions import Memory
+from diptych.attribution._integrate import points_at_once
 from diptych.attribution.ap_ig import ap_ig
 from diptych.batch import Batch
 from diptych.errors import InputError
@@ -46,17 +47,25 @@ def test_a_large_model_needs_what_its_layers_hold() -> None:
     values, kept = 4 * (4096 + 14336), 2 * (2 * 4096 + 2 * 1024 + 3 * 14336) + 4 * 2 * 5120
 
     assert (SIZES.values, SIZES.kept, SIZES.scores) == (values, kept, 4 * (32 + 14336))
-    assert SIZES.peak(10) == 10 * (40 * (2 * values + kept) + SIZES.passing)
+    assert SIZES.peak(500) == 500 * (40 * (2 * values + kept) + SIZES.passing)
     assert SIZES.peak(1000, memory="low") < SIZES.peak(1000) / 2
 
 
 def test_memory_grows_with_positions_prompts_and_layers() -> None:
     deeper = replace(SIZES, layers=80)
 
-    assert SIZES.peak(20) == 2 * SIZES.peak(10) and SIZES.peak(10, 2) == 2 * SIZES.peak(10)
+    assert SIZES.peak(400) == 2 * SIZES.peak(200) and SIZES.peak(200, 2) == 2 * SIZES.peak(200)
     each = 40 * (SIZES.values + 2 * 5120) + SIZES.kept + SIZES.passing
     assert SIZES.peak(10, 100, memory="low") == 10 * 100 * each
-    assert deeper.peak(10) - SIZES.peak(10) == SIZES.peak(10) - replace(SIZES, layers=0).peak(10)
+    assert deeper.peak(200) - SIZES.peak(200) == SIZES.peak(200) - replace(SIZES, layers=0).peak(200)
+
+
+def test_short_prompts_share_runs_of_path_points_so_that_more_of_them_take_little_more() -> None:
+    sums, run = 40 * 2 * SIZES.values, 40 * SIZES.kept + SIZES.passing
+
+    assert [points_at_once(positions) for positions in (1, 100, 101, 150, 151, 900)] == [300, 3, 2, 2, 1, 1]
+    assert SIZES.peak(100) == 100 * (sums + 3 * run)
+    assert SIZES.peak(100, 2) == 200 * (sums + run)
 
 
 @pytest.mark.parametrize(

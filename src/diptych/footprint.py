@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from diptych.attribution._directions import MEMORY, Memory
+from diptych.attribution._integrate import points_at_once
 from diptych.errors import InputError
 from diptych.models.vlm import VLM
 
@@ -65,7 +66,8 @@ class Footprint:
         """Bytes beside the weights at most while so many prompts of so many positions are attributed at once by `ap_ig`.
 
         Of a decoder with gated MLPs and a fused attention kernel (sdpa, no mask of positions × positions), without what
-        reading the pictures takes before. More gradient points take no more. On a GPU the scores are in the host's memory.
+        reading the pictures takes before. More gradient points take no more, but prompts of few positions share runs of
+        some, up to 300 positions. On a GPU the scores are in the host's memory.
         Raises `InputError` for fewer than one position or prompt, and for an unknown `memory`.
         """
         if positions < 1 or prompts < 1 or memory not in MEMORY:
@@ -73,22 +75,24 @@ class Footprint:
                 f"{prompts} prompts of {positions} positions, memory '{memory}'; expected at least one of each, and "
                 f"{' or '.join(MEMORY)}."
             )
-        found = {"high": self._held(prompts), "low": self._recomputed(prompts)}
+        rows = prompts * points_at_once(prompts * positions)
+        found = {"high": self._held(prompts, rows), "low": self._recomputed(prompts, rows)}
         return positions * max(found[memory])
 
-    def _held(self, prompts: int) -> tuple[int, int]:
+    def _held(self, prompts: int, rows: int) -> tuple[int, int]:
         """With all that is held: when the last backward pass begins, and when scores are put together."""
         sums = self.layers * 2 * self.values  # and directions
-        return prompts * (sums + self.layers * self.kept + self.passing), prompts * sums + self.layers * self.scores
+        during = prompts * sums + rows * (self.layers * self.kept + self.passing)
+        return during, prompts * sums + self.layers * self.scores
 
-    def _recomputed(self, prompts: int) -> tuple[int, int]:
+    def _recomputed(self, prompts: int, rows: int) -> tuple[int, int]:
         """With one layer at a time: in the last backward pass, and in the run that makes directions and scores."""
         sums, scores, stream = self.layers * self.values, self.layers * self.scores, self.item * self.width
-        during = sums + self.layers * stream + self.kept + self.passing
+        during = prompts * sums + rows * (self.layers * stream + self.kept + self.passing)
         directions = (2 * self.item + 6 * self.sums) * self.neurons
         pair = 8 * stream + 16 * self.width  # embeddings of both prompts, and norms in float32
         after = prompts * (sums + pair + directions) + scores
-        return prompts * during, after
+        return during, after
 
 
 def _normed(layer: Any, width: int, joined: int, keys: int) -> int:

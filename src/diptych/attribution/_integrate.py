@@ -19,10 +19,13 @@ from diptych.models.beginning import begin
 from diptych.models.calls import DecoderCall, Path
 from diptych.models.hooks import recomputed
 from diptych.models.sites import Site
-from diptych.models.vlm import VLM, Edit
+from diptych.models.vlm import VLM
 
 Reduction = Literal["l1", "abs", "signed"]
 REDUCTIONS = ("l1", "abs", "signed")
+
+POSITIONS = 300
+"""Of runs so long, twice as many rows take twice as long: shorter ones leave a processor idle (benchmarks/numbers.md)."""
 
 Propagation = Callable[[VLM], AbstractContextManager[None]]
 """While open, a backward pass propagates by other rules than the gradient's (RelP)."""
@@ -59,13 +62,13 @@ class Integral:
         *,
         memory: Memory = "high",
         steps: int = 1,
-        at_once: int = 1,
+        at_once: int | None = None,
         interpolate_images: bool = True,
         propagation: Propagation = lambda vlm: nullcontext(),
     ) -> None:
         self.vlm, self.batch, self.metric, self.at_once, self.propagation = vlm, batch, metric, at_once, propagation
         self.recomputes = _low(memory)
-        if at_once < 1:
+        if at_once is not None and at_once < 1:
             raise InputError(f"{at_once} path points are to share a run; expected at least 1.")
         clean, counterfactual = vlm.capture(batch.clean), vlm.capture(batch.counterfactual)
         self.path = Path.between(clean, counterfactual)
@@ -85,8 +88,9 @@ class Integral:
     def add(self, points: Points, rows: list[int]) -> None:
         """Add the gradients of the given prompts at the given points α of the path."""
         path, alphas = self.path.take(rows), list(points)
-        for start in range(0, len(alphas), self.at_once):
-            some = alphas[start : start + self.at_once]
+        at_once = self.at_once or points_at_once(len(rows) * self.batch.layout.length)
+        for start in range(0, len(alphas), at_once):
+            some = alphas[start : start + at_once]
             self._add(path, [float(alpha) for alpha in some], [points[alpha] for alpha in some], rows)
         self.steps[rows] += len(points)
         self.weights[rows] += sum(points.values())
@@ -129,7 +133,7 @@ class Integral:
         call, entries = path.at(*alphas)
         times = len(alphas)
         layers = self.vlm.layers if self.recomputes else ()
-        watching = self.vlm.edit_inputs(self._streams(rows, times))
+        watching = self.vlm.watch_gradients({site: self._sum(site, rows, times) for site in self.vlm.sites})
         behind = self.beginning.behind(call)
         with torch.enable_grad(), self.propagation(self.vlm), behind, recomputed(layers), watching:
             value = self._value(self.vlm.run(call), rows * times)
@@ -159,24 +163,21 @@ class Integral:
     def _value(self, logits: Tensor, rows: list[int]) -> Tensor:
         return self.metric(logits, self.batch.answers[rows], self.batch.counter_answers[rows], self.clean[rows])
 
-    def _streams(self, rows: list[int], times: int) -> dict[Site, Edit]:
-        """Hooks that add to the sums as the backward pass reaches each site: no gradient is kept."""
+    def _sum(self, site: Site, rows: list[int], times: int) -> Callable[[Tensor], None]:
+        """Adds a gradient to the site's sum as the backward pass reaches it: no gradient is kept."""
 
-        def stream(site: Site) -> Edit:
-            def accumulate(gradient: Tensor) -> None:
-                for by_prompt in gradient.to(self.inputs.dtype).chunk(times):
-                    if site not in self.gradients:
-                        self.gradients[site] = by_prompt.new_zeros(len(self.batch), *by_prompt.shape[1:])
-                    _add_rows(self.gradients[site], rows, by_prompt)
+        def add(gradient: Tensor) -> None:
+            for by_prompt in gradient.to(self.inputs.dtype).chunk(times):
+                if site not in self.gradients:
+                    self.gradients[site] = by_prompt.new_zeros(len(self.batch), *by_prompt.shape[1:])
+                _add_rows(self.gradients[site], rows, by_prompt)
 
-            def watch(live: Tensor) -> Tensor:
-                if live.requires_grad:
-                    live.register_hook(accumulate)
-                return live
+        return add
 
-            return watch
 
-        return {site: stream(site) for site in self.vlm.sites}
+def points_at_once(positions: int) -> int:
+    """How many path points share a run of so many positions, of all prompts together, if nothing else is said."""
+    return max(1, POSITIONS // positions)
 
 
 def _low(memory: Memory) -> bool:

@@ -24,7 +24,7 @@ def ap_ig(
     cap: int = 15,
     reduction: Reduction = "l1",
     memory: Memory = "high",
-    at_once: int = 1,
+    at_once: int | None = None,
     interpolate_images: bool = True,
 ) -> Attribution:
     """(a(x') − a(x)) · mean gradient of the metric along the straight path of embeddings from x' to x, per node.
@@ -32,9 +32,10 @@ def ap_ig(
     Image positions are interpolated too: the path runs through the inputs after image features are merged.
     `rule`: midpoint, right, left or trapezoid. `steps`: gradient points per prompt; `None` starts at 5 and refines the
     rule for each prompt until its completeness error is below `tolerance` or the next refinement would pass `cap`.
-    `at_once`: path points that share a run. `memory="low"`: no run's activations are held, at 2F + steps·F more.
+    `at_once`: path points that share a run; by default as many as it holds within 300 positions, at least one.
+    `memory="low"`: no run's activations are held, at 2F + steps·F more.
     `interpolate_images=False`: image features stay clean on the whole path, as in Paper A's code (methods §14).
-    Cost 2F + steps·(F + B).
+    Cost 2F + steps·(F + B), of what follows the prefix alone where that is long (`models.beginning`).
     """
     chosen = _checked(rule, steps, cap)
     done = steps or max(chosen.fewest, min(FIRST, cap))

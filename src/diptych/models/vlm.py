@@ -25,7 +25,7 @@ from diptych.models.entry import (
 from diptych.models.hooks import hooks
 from diptych.models.knockout import Edit as Edit
 from diptych.models.knockout import cut
-from diptych.models.nodes import edit_parts
+from diptych.models.nodes import edit_parts, gradients_of_parts
 from diptych.models.pixels import Pixels
 from diptych.models.places import changed_positions
 from diptych.models.readable import require_embeddings, require_eval, require_readable
@@ -163,6 +163,16 @@ class VLM:
         zeros for the nodes of the others.
         """
         with edit_parts({part: edit for site, edit in edits.items() for part in site.parts}, self._prompts):
+            yield
+
+    @contextmanager
+    def watch_gradients(self, looks: Mapping[Site, Callable[[Tensor], None]]) -> Iterator[None]:
+        """While open, a backward pass gives each site's function the gradient of its nodes' values, in their shape.
+
+        Keep it open until the backward pass is done. A site made of parts calls its function for each of them, with zeros
+        for the nodes of the others. Nothing is kept, and no value changes.
+        """
+        with gradients_of_parts({part: look for site, look in looks.items() for part in site.parts}, self._prompts):
             yield
 
     @contextmanager
