@@ -118,15 +118,19 @@ def test_runs_compute_what_follows_the_prefix_alone(family: str) -> None:
     assert computed(vlm, "text") == {layout.length - layout.prefix.stop}
 
 
-def test_a_prefix_too_short_to_pay_is_computed_in_every_run() -> None:
+def test_a_prefix_is_computed_once_where_the_runs_to_come_save_more_than_trying_costs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     vlm = tiny("qwen2_vl")
     some = batch(vlm, "image")
     call, end = vlm.capture(some.clean), some.layout.prefix.stop
 
     assert computed(vlm, "image") == {some.layout.length}
     assert begin(vlm, [call], end, 17).start == 0
-    share = end / some.layout.length
-    assert begin(vlm, [call], end, 2.1 / (3 * (share + 1 - beginning.LOST))).start == 0
+    monkeypatch.setattr(beginning, "LOST", 0)
+    enough = beginning.TRIED / (len(some) * end / some.layout.length)
+    assert begin(vlm, [call], end, 0.99 * enough).start == 0
+    assert begin(vlm, [call], end, 1.01 * enough).start == end
 
 
 @pytest.mark.usefixtures("always")

@@ -17,6 +17,9 @@ from diptych.models.vlm import VLM
 LOST = 0.2
 """What runs of later positions lose, at most, to smaller matrices and copies, as a share of a whole run (measured)."""
 
+TRIED = 3
+"""Forwards of one prompt that have to be saved for it: trying the model costs less than two, and its calls are short."""
+
 
 @dataclass(frozen=True, eq=False)
 class Beginning:
@@ -52,7 +55,7 @@ def begin(vlm: VLM, calls: Sequence[DecoderCall], end: int, forwards: float) -> 
     than two forwards of that one.
     """
     first, (count, length) = calls[0].take([0]), calls[0].input_ids.shape
-    worth = (end / length - LOST) * forwards * count > 2
+    worth = (end / length - LOST) * forwards * count > TRIED
     if not worth or not all(
         equal(beginning(call, end), beginning(first.take([0] * call.batch), end)) for call in calls
     ):
