@@ -43,6 +43,7 @@ LINES: Mapping[str, Callable[[Subject, int], Iterator[Line]]] = {
 }
 DEFAULT = (
     "organism:attribution",
+    "organism:each",
     "organism16:attribution",
     "organism16:each",
     "organism16:prefix",

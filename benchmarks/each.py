@@ -32,7 +32,11 @@ def optimisations(work: Bare) -> Mapping[str, tuple[Work, Work]]:
             lambda: list(scores.tops(MIB_SIZES)),
         ),
         "circuits that share a run": (lambda: swept(batch_size=1), lambda: swept(batch_size=BATCH)),
-        "path points that share a run": (attributed, partial(attributed, at_once=STEPS)),
+        "path points that share a run if they are short": (partial(attributed, at_once=1), attributed),
+        "pictures of a batch together": (
+            lambda: vlm.capture_each([work.batch.clean]),
+            lambda: vlm.capture(work.batch.clean),
+        ),
         "a step with parameters frozen": (partial(trained, work), work.step),
         "the last position alone unembedded": (partial(unembedded, work), work.run),
         'AP-IG, memory="low"': (attributed, partial(attributed, memory="low")),
