@@ -16,7 +16,7 @@ EXCHANGE = "src/diptych/exchange.py"
 CIRCUIT_MUTATIONS: tuple[Mutation, ...] = (
     (MEASURED, 'counterfactual.zeros() if ablation == "zero"', 'counterfactual if ablation == "zero"', "tests/test_means.py::test_every_ablation_equals_a_loop_over_nodes_with_its_values[zero-llava]"),
     (MEASURED, "m.to(c).expand_as(c) for m, c", "c for m, c", "tests/test_means.py::test_every_ablation_equals_a_loop_over_nodes_with_its_values[mean-llava]"),
-    (MEASURED, 'empty = counterfactual if ablation == "counterfactual" else', 'empty = counterfactual if ablation != "mean" else', "tests/test_curve.py::test_the_empty_circuit_of_zero_ablation_is_the_run_with_every_node_at_zero"),
+    (MEASURED, 'empty = both.counterfactual if ablation == "counterfactual" else', 'empty = both.counterfactual if ablation != "mean" else', "tests/test_curve.py::test_the_empty_circuit_of_zero_ablation_is_the_run_with_every_node_at_zero"),
     (MEASURED, "        flipped[:, scores.layout.prefix] = -math.inf\n", "", "tests/test_curve.py::test_in_reversed_order_the_lowest_scores_come_first_and_the_prefix_last"),
     (MEASURED, "flipped = -nodes", "flipped = nodes.clone()", "tests/test_curve.py::test_in_reversed_order_the_lowest_scores_come_first_and_the_prefix_last"),
     (MEASURED, ' and metric not in TOWARDS_COUNTERFACTUAL', "", "tests/test_curve.py::test_signed_scores_are_ranked_by_how_much_patching_takes_the_metric_to_the_counterfactual"),

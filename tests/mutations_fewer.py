@@ -7,6 +7,7 @@ ONCE, ASKED, TRACE, PAST, CALLS = (
     f"src/diptych/models/{name}.py" for name in ("once", "questions", "trace", "past", "calls")
 )
 ACCURACY = "src/diptych/experiments/accuracy.py"
+BEGINNING = "src/diptych/models/beginning.py"
 TESTS, QUESTIONS = "tests/test_rounds.py::", "tests/test_questions.py::"
 ALIKE = QUESTIONS + "test_questions_behind_what_they_share_are_answered_as_whole_prompts[llava-sdpa-image]"
 OTHER = QUESTIONS + "test_a_picture_that_differs_in_one_pixel_is_another_picture[llava]"
@@ -37,8 +38,8 @@ FEWER_MUTATIONS: tuple[Mutation, ...] = (
     (ASKED, "[behind[place] for place in places]", "[behind[places[0]] for place in places]", ALIKE),
     (ASKED, "kept[1].take([row]) for row, place", "kept[1].take([0]) for row, place", ALIKE),
     (ASKED, "if len(group) > 1]", "if len(group) > 2]", QUESTIONS + "test_two_questions_are_enough_to_share"),
-    (ASKED, "| {name: before(leaf) for name, leaf in call.leaves().items()}", "", OTHER),
-    (ASKED, "return leaf[..., :end, :end]", "return leaf", LATER),
+    (BEGINNING, "| {name: before(leaf) for name, leaf in call.leaves().items()}", "", OTHER),
+    (BEGINNING, "return leaf[..., :end, :end]", "return leaf", LATER),
     (TRACE, "(found[0], found[1].until(end))", "(found[0], found[1])", ALIKE),
     (PAST, "torch.cat([v for _, v in both])", "torch.cat([v for _, v in both[::-1]])", ALIKE),
     (ONCE, "return same(one, other) if", "return one.shape == other.shape if", OTHER),

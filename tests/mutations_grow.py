@@ -30,8 +30,8 @@ GROW_MUTATIONS: tuple[Mutation, ...] = (
     ),
     (
         FOOTPRINT,
-        "return prompts * during, after",
-        "return during, after",
+        "during = prompts * sums + rows * (self.layers * stream",
+        "during = sums + rows * (self.layers * stream",
         HELD + "test_memory_grows_with_positions_prompts_and_layers",
     ),
     (RECENT, "popitem(last=False)", "popitem()", KEPT + "test_values_asked_for_longest_ago_are_dropped_first"),

@@ -45,7 +45,7 @@ MODEL_MUTATIONS: tuple[Mutation, ...] = (
     (CALLS, "if not same(a.get(name), b.get(name))", "if 'embeds' in name", "tests/test_vlm.py::test_calls_that_differ_in_something_that_cannot_be_interpolated_are_refused"),
     (CALLS, "torch.lerp(b[name].detach(), a[name].detach(), weight)", "torch.lerp(a[name].detach(), b[name].detach(), weight)", "tests/test_vlm.py::test_the_ends_of_the_path_are_the_two_runs[gemma3]"),
     (CALLS, "torch.lerp(b[name].detach(), a[name].detach(), weight)", "a[name].detach().clone()", "tests/test_vlm.py::test_image_positions_are_interpolated[llava]"),
-    (STACKING, "part[index] for name", "part[0] for name", "tests/test_stacking.py::test_each_prompt_of_a_batch_is_what_it_is_alone[hunyuan_vl]"),
+    (STACKING, "part[index] for name", "part[0] for name", "tests/test_stacking.py::test_each_prompt_of_a_batch_is_what_it_is_alone[hunyuan_vl-image]"),
     (KNOCKOUT, "masked_fill(chosen[:, None], 0)", "masked_fill(~chosen[:, None], 0)", "tests/test_knockout.py::test_pictures_that_are_read_by_cross_attention_are_cut_off_with_their_token[no mask]"),
     (LOCATE, "if first < stop and last > start and last > first", "if last <= stop", "tests/test_vlm.py::test_text_data_is_found_by_its_characters[qwen2_vl]"),
     (LOCATE, "(held[0], held[-1] + 1), length", "(held[0], held[-1]), length", "tests/test_vlm.py::test_image_data_runs_from_the_first_to_the_last_image_token[gemma3]"),

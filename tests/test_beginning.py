@@ -87,8 +87,11 @@ def test_circuits_behind_a_prefix_give_what_whole_runs_give(
     monkeypatch.setattr(beginning, "LOST", -100)
     monkeypatch.setattr(_measured, "begin", noted := Noted())
 
-    behind = {ablation: work(ablation=ablation, **how) for ablation in ("counterfactual", "zero")}
+    with counted([vlm.sites.mixers[0].module]) as mixed:  # type: ignore[list-item]
+        behind = {"counterfactual": work(ablation="counterfactual", **how)}
+    behind["zero"] = work(ablation="zero", **how)
 
+    assert [output[0].shape[1] for output in mixed].count(some.layout.length) == 1  # of the trial
     assert [found.start for found in noted.found] == [some.layout.prefix.stop, 0]
     for ablation, values in whole.items():
         assert values["circuit"].std(0).min() > 1e-4

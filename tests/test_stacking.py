@@ -69,10 +69,13 @@ def test_prompts_of_a_batch_that_show_one_picture_pass_the_tower_once() -> None:
     inputs = collate([first, replace(second, inputs=dict(second.inputs) | pixels)])
     vlm.capture(inputs)
 
+    with counted([tower_of(vlm)]) as alone:
+        vlm.capture(first.inputs)
     with counted([tower_of(vlm)]) as run:
         call = vlm.capture(inputs)
 
-    assert len(run) == 1 and call.batch == 2
+    assert [patches.shape for patches in run] == [patches.shape for patches in alone]
+    assert call.batch == 2
 
 
 @torch.no_grad()

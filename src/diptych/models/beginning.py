@@ -56,12 +56,15 @@ def begin(vlm: VLM, calls: Sequence[DecoderCall], end: int, forwards: float) -> 
     """
     first, (count, length) = calls[0].take([0]), calls[0].input_ids.shape
     worth = (end / length - LOST) * forwards * count > TRIED
-    if not worth or not all(
-        equal(beginning(call, end), beginning(first.take([0] * call.batch), end)) for call in calls
-    ):
+    if not worth or not all(_as(first, call, end) for call in calls):
         return Beginning(vlm)
     kept = keep_past(vlm, first, end)
     return Beginning(vlm) if kept is None else Beginning(vlm, end, kept[1].take([0]))
+
+
+def _as(first: DecoderCall, call: DecoderCall, end: int) -> bool:
+    """Whether all prompts of a call begin as the one of `first`."""
+    return equal(beginning(call, end), beginning(first.take([0] * call.batch), end))
 
 
 def beginning(call: DecoderCall, end: int) -> Leaves:

@@ -1,0 +1,113 @@
+"""Prompts captured together and prefixes computed once, broken on purpose, in the form of `mutations.py`."""
+
+from mutations import Mutation
+
+BEGINNING = "src/diptych/models/beginning.py"
+CAPTURING = "src/diptych/models/capturing.py"
+STACKING = "src/diptych/models/stacking.py"
+NODES = "src/diptych/models/nodes.py"
+PAST = "src/diptych/models/past.py"
+INTEGRATE = "src/diptych/attribution/_integrate.py"
+DIRECTIONS = "src/diptych/attribution/_directions.py"
+INTERVENTIONS = "src/diptych/interventions.py"
+MEASURED = "src/diptych/experiments/_measured.py"
+FOOTPRINT = "src/diptych/footprint.py"
+
+BEGUN = "tests/test_beginning.py::"
+STACKED = "tests/test_stacking.py::"
+SCORED = BEGUN + "test_scores_behind_a_prefix_are_those_of_whole_runs"
+CURVED = BEGUN + "test_circuits_behind_a_prefix_give_what_whole_runs_give[text-qwen2_vl-sdpa]"
+OTHERWISE = BEGUN + "test_prompts_that_begin_otherwise_are_run_whole"
+ONCE = BEGUN + "test_a_prefix_is_computed_once_where_the_runs_to_come_save_more_than_trying_costs"
+KEPT = BEGUN + "test_the_beginning_of_one_prompt_is_kept"
+LEAKING = STACKED + "test_a_model_that_reads_another_prompt_by_more_than_rounding_is_known"
+
+MUTATIONS: tuple[Mutation, ...] = (
+    (BEGINNING, "* forwards * count > TRIED", "* forwards > TRIED", ONCE),
+    (
+        BEGINNING,
+        "(end / length - LOST)",
+        "(end / length)",
+        BEGUN + "test_a_prefix_is_computed_once_where_the_runs_to_come_save_more_than_trying_costs",
+    ),
+    (BEGINNING, "end) for call in calls)", "end) for call in calls[:1])", OTHERWISE),
+    (BEGINNING, "first.take([0] * call.batch)", "call", OTHERWISE),
+    (BEGINNING, "Beginning(vlm, end, kept[1].take([0]))", "Beginning(vlm, end, kept[1])", KEPT),
+    (
+        BEGINNING,
+        "return Beginning(vlm) if kept is None else",
+        "return Beginning(vlm) if kept is False else",
+        BEGUN + "test_a_model_that_cannot_run_later_positions_alone_runs_all[qwen3_5]",
+    ),
+    (INTEGRATE, "[self.beginning.positions] +=", "[: products.shape[1]] +=", SCORED + "[text-ap-qwen2_vl-sdpa]"),
+    (
+        INTEGRATE,
+        "self.propagation(self.vlm), behind, recomputed",
+        "self.propagation(self.vlm), recomputed",
+        SCORED + "[text-ap-qwen2_vl-sdpa]",
+    ),
+    (
+        INTEGRATE,
+        "return max(1, POSITIONS // positions)",
+        "return max(1, positions // POSITIONS)",
+        "tests/test_footprint.py::test_short_prompts_share_runs_of_path_points_so_that_more_of_them_take_little_more",
+    ),
+    (DIRECTIONS, "with self.behind(self.pair), self.vlm", "with self.vlm", SCORED + "[text-low memory-qwen2_vl-sdpa]"),
+    (
+        INTERVENTIONS,
+        "torch.stack(kept)[:, None, start:]",
+        "torch.stack(kept)[:, None, : kept[0].shape[0] - start]",
+        CURVED,
+    ),
+    (INTERVENTIONS, "with behind.behind(repeated), ablate_outside", "with behind.behind(call), ablate_outside", CURVED),
+    (MEASURED, 'if ablation == "counterfactual" else 0\n', 'if ablation != "mean" else 0\n', CURVED),
+    (
+        MEASURED,
+        "    with beginning.behind(call):\n        clean = vlm.run(call)\n",
+        "    clean = vlm.run(call)\n",
+        CURVED,
+    ),
+    (
+        FOOTPRINT,
+        "rows = prompts * points_at_once(prompts * positions)",
+        "rows = prompts",
+        "tests/test_footprint.py::test_short_prompts_share_runs_of_path_points_so_that_more_of_them_take_little_more",
+    ),
+    (
+        PAST,
+        "if self.found is not None:",
+        "if self.found is None:",
+        "tests/test_trace.py::test_the_trace_of_a_run_is_the_plain_run_to_the_bit[qwen2_vl-sdpa]",
+    ),
+    (
+        CAPTURING,
+        "len(by_picture(ones)) == len(ones) and ",
+        "",
+        STACKED + "test_prompts_of_a_batch_that_show_one_picture_pass_the_tower_once",
+    ),
+    (
+        CAPTURING,
+        " and self.reads_apart(inputs):",
+        ":",
+        STACKED + "test_each_prompt_of_a_batch_is_what_it_is_alone[hunyuan_vl-image]",
+    ),
+    (
+        CAPTURING,
+        "        if form not in self._apart:\n",
+        "        if True:\n",
+        STACKED + "test_whether_a_model_reads_prompts_apart_is_tried_once_for_prompts_of_one_form",
+    ),
+    (STACKING, " and error <= rounding * float(expected.abs().max())", "", LEAKING),
+    (
+        NODES,
+        "look(part.nodes(_apart(gradient, prompts)))",
+        "look(part.nodes(_apart(gradient, prompts)) * 2)",
+        "tests/test_plain_path.py::test_scores_are_those_of_a_plain_loop[qwen2_vl-sdpa]",
+    ),
+    (
+        NODES,
+        "live = args[0].view_as(args[0])",
+        "live = args[0].detach()",
+        "tests/test_plain_path.py::test_scores_are_those_of_a_plain_loop[qwen2_vl-sdpa]",
+    ),
+)
