@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 from steps_measured import CONTROLLED, FIXED, SIZES, SWEEP, WAYS, Array, Way
 
-from diptych.faithfulness import minimal_size, race, search
+from diptych.faithfulness import minimal_size, search
+from diptych.racing import Raced, race
 from diptych.statistics import cluster_bootstrap, ratio_of_means
 
 THRESHOLD = 0.8
@@ -117,8 +119,11 @@ def minimal(kept: Array, total: Array) -> Told:
     }
 
 
-def _raced(margins: Array) -> Any:
-    return race(lambda size, start, stop: margins[SWEEP.index(size), start:stop], margins.shape[1], SWEEP)
+def _raced(margins: Array) -> Raced:
+    def measured(some: slice, size: float) -> Array:
+        return np.asarray(margins[SWEEP.index(size), some])
+
+    return race(lambda some, standing, known: standing.look(partial(measured, some), known), margins.shape[1], SWEEP)
 
 
 def _off(size: float | None, other: float | None) -> int:

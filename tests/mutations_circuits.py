@@ -25,7 +25,7 @@ CIRCUIT_MUTATIONS: tuple[Mutation, ...] = (
     (MEANS, ".float() * values.heads[0].shape[0]", ".float()", "tests/test_means.py::test_means_do_not_depend_on_how_prompts_are_batched[llava]"),
     (MEANS, "if not bool(self.tokens.all()):", "if False:", "tests/test_means.py::test_a_position_that_was_never_seen_has_no_mean"),
     (CURVE, 'chosen["select"], ranked.main)', 'chosen["test"], ranked.main)', "tests/test_curve.py::test_sizes_are_chosen_on_prompts_of_select_and_reported_on_those_of_test"),
-    (CURVE, "seed=seed + draw", "seed=seed", "tests/test_curve.py::test_each_random_circuit_is_drawn_with_a_seed_of_its_own"),
+    ("src/diptych/experiments/_ranked.py", "seed=seed + draw", "seed=seed", "tests/test_curve.py::test_each_random_circuit_is_drawn_with_a_seed_of_its_own"),
     (CURVE, "(size for size in sizes if size < found)", "()", "tests/test_curve.py::test_the_minimal_size_is_refined_between_it_and_the_next_smaller_one"),
     (CURVE, "for fold, prompts in enumerate(folds.prompts.tolist()) if prompts", "for fold, prompts in enumerate(folds.prompts.tolist())", "tests/test_curve.py::test_rediscoveries_use_only_folds_that_hold_prompts"),
     (TOLD, '"absolute" if reduction == "signed" else "circuit"', '"circuit"', "tests/test_curve.py::test_cpr_ranks_by_signed_scores_and_cmd_by_absolute_ones"),

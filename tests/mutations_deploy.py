@@ -50,7 +50,7 @@ DEPLOY_MUTATIONS: tuple[Mutation, ...] = (
     (GENERATE, "if token in ends)", "if token < 0)", "tests/test_generate.py::test_the_checkpoint_s_settings_but_its_end_tokens_are_left_aside"),
     (GENERATE, "[found[place] for place in range(len(prompts))]", "list(found.values())", "tests/test_generate.py::test_prompts_of_several_shapes_keep_their_order_and_each_batch_its_places"),
     (GENERATE, "edits(places) if edits", "edits(range(len(places))) if edits", "tests/test_generate.py::test_prompts_of_several_shapes_keep_their_order_and_each_batch_its_places"),
-    (STACKING, "<= 0.1 * _distance", "<= 10 * _distance", "tests/test_generate.py::test_a_model_that_mixes_the_pictures_of_a_batch_is_known[molmo2]"),
+    (STACKING, "<= ROUNDING[found.dtype] * _distance", "<= 10 * _distance", "tests/test_generate.py::test_a_model_that_mixes_the_pictures_of_a_batch_is_known[molmo2]"),
     (STACKING, "% 2 / 2)", "* 0)", "tests/test_generate.py::test_a_model_that_mixes_the_pictures_of_a_batch_is_known[qwen2_vl]"),
     (ANSWERS, 'if patch and modality != "image":', "if False:", "tests/test_free_accuracy.py::test_a_text_panel_cannot_be_patched_and_an_empty_one_not_be_asked"),
     (FREE, '"cell": cell, "rounds": rounds}', '"cell": None, "rounds": rounds}', "tests/test_free_accuracy.py::test_the_patched_panel_is_what_the_experiment_s_cell_writes_and_its_gain_is_paired"),

@@ -2,7 +2,7 @@
 
 from mutations import Mutation
 
-ROUNDS, CURVE = "src/diptych/experiments/_rounds.py", "src/diptych/experiments/faithfulness_curve.py"
+ROUNDS, CURVE = "src/diptych/experiments/_rounds.py", "src/diptych/experiments/_ranked.py"
 ONCE, ASKED, TRACE, PAST, CALLS = (
     f"src/diptych/models/{name}.py" for name in ("once", "questions", "trace", "past", "calls")
 )
@@ -39,7 +39,7 @@ FEWER_MUTATIONS: tuple[Mutation, ...] = (
     (ASKED, "kept[1].take([row]) for row, place", "kept[1].take([0]) for row, place", ALIKE),
     (ASKED, "if len(group) > 1]", "if len(group) > 2]", QUESTIONS + "test_two_questions_are_enough_to_share"),
     (BEGINNING, "| {name: before(leaf) for name, leaf in call.leaves().items()}", "", OTHER),
-    (BEGINNING, "return leaf[..., :end, :end]", "return leaf", LATER),
+    (BEGINNING, "return leaf[..., :end, :seen]", "return leaf", LATER),
     (TRACE, "(found[0], found[1].until(end))", "(found[0], found[1])", ALIKE),
     (PAST, "torch.cat([v for _, v in both])", "torch.cat([v for _, v in both[::-1]])", ALIKE),
     (ONCE, "return same(one, other) if", "return one.shape == other.shape if", OTHER),

@@ -3,6 +3,7 @@
 from mutations import Mutation
 
 FAITHFULNESS = "src/diptych/faithfulness.py"
+RACING = "src/diptych/racing.py"
 SEARCHED = "tests/test_search.py::"
 
 STEPS_MUTATIONS: tuple[Mutation, ...] = (
@@ -25,28 +26,10 @@ STEPS_MUTATIONS: tuple[Mutation, ...] = (
         SEARCHED + "test_on_any_curve_the_size_found_passes_and_the_next_smaller_one_was_tried_and_fails",
     ),
     (
-        FAITHFULNESS,
-        "level = risk / (len(stops) * max(1, math.ceil(math.log2(len(sizes) + 1))))",
+        RACING,
+        "level = risk / (len(parts) * max(1, math.ceil(math.log2(len(sizes) + 1))))",
         "level = 30 * risk",
         SEARCHED + "test_a_verdict_close_to_0_is_wrong_as_rarely_as_the_risk_says",
     ),
-    (
-        FAITHFULNESS,
-        "abs(seen.mean()) > _doubt(seen, prompts, level)",
-        "abs(seen.mean()) > _doubt(seen, prompts, level) / 4",
-        SEARCHED + "test_verdicts_of_races_are_those_of_all_prompts_but_for_the_risk_and_cost_less",
-    ),
-    (
-        FAITHFULNESS,
-        "np.append(seen, margins(size, len(seen), stop))",
-        "margins(size, len(seen), stop)",
-        SEARCHED + "test_prompts_are_given_out_look_by_look_in_order",
-    ),
-    (
-        FAITHFULNESS,
-        "2 * max(self.prompts.values(), default=0)",
-        "2 * sum(self.prompts.values())",
-        SEARCHED + "test_a_race_by_hand_counts_each_prompt_s_two_plain_runs_once",
-    ),
-    (FAITHFULNESS, "if look < 2 or", "if", SEARCHED + "test_a_race_that_could_not_doubt_is_refused[given0]"),
+    (RACING, "if look < 2 or", "if", SEARCHED + "test_a_race_that_could_not_doubt_is_refused[given0]"),
 )

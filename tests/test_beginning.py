@@ -1,5 +1,6 @@
 """What prompts begin with alike is computed once: scores and curves are those of whole runs, where a model can."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -16,6 +17,7 @@ from diptych.items import MODALITIES, Modality
 from diptych.metrics import logit_diff
 from diptych.models import beginning
 from diptych.models.beginning import begin
+from diptych.models.hooks import replaced_forward, untouched
 from diptych.models.vlm import VLM
 from prompts import answers, batch, contrasts, counted
 from tiny import FAMILIES, KERNELS, tiny
@@ -41,11 +43,11 @@ def always(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def computed(vlm: VLM, modality: Modality) -> set[int]:
-    """How many positions the attention of layer 0 is given in runs of AP-IG, at first in runs that try the model."""
-    some = batch(vlm, modality)
+    """How many positions the attention of layer 0 is given in a run of AP-IG."""
+    integral = Integral(vlm, batch(vlm, modality), logit_diff, steps=5)
     with counted([vlm.sites.mixers[0].module]) as mixed:  # type: ignore[list-item]
-        Integral(vlm, some, logit_diff, steps=5).add({0.5: 1.0}, [0, 1, 2])  # type: ignore[dict-item]
-    return {output[0].shape[1] for output in mixed[-3:]}
+        integral.add({0.5: 1.0}, [0, 1, 2])  # type: ignore[dict-item]
+    return {output[0].shape[1] for output in mixed}
 
 
 @every_model
@@ -85,13 +87,14 @@ def test_circuits_behind_a_prefix_give_what_whole_runs_give(
     how = {"metric": "logit_diff", "answers": answers(vlm), "batch_size": 8}
     whole = {ablation: work(ablation=ablation, **how) for ablation in ("counterfactual", "zero")}
     monkeypatch.setattr(beginning, "LOST", -100)
-    monkeypatch.setattr(_measured, "begin", noted := Noted())
+    noted = Noted()
+    monkeypatch.setattr(_measured, "begin", noted)
 
-    with counted([vlm.sites.mixers[0].module]) as mixed:  # type: ignore[list-item]
-        behind = {"counterfactual": work(ablation="counterfactual", **how)}
-    behind["zero"] = work(ablation="zero", **how)
+    behind = {ablation: work(ablation=ablation, **how) for ablation in ("counterfactual", "zero")}
 
-    assert [output[0].shape[1] for output in mixed].count(some.layout.length) == 1  # of the trial
+    assert noted.lengths[0] == {some.layout.length - some.layout.prefix.stop} and noted.lengths[1] == {
+        some.layout.length
+    }
     assert [found.start for found in noted.found] == [some.layout.prefix.stop, 0]
     for ablation, values in whole.items():
         assert values["circuit"].std(0).min() > 1e-4
@@ -102,14 +105,21 @@ def test_circuits_behind_a_prefix_give_what_whole_runs_give(
 
 
 class Noted:
-    """`begin`, and what it found."""
+    """`begin`, what it found, and how many positions the attention of layer 0 is given from then on."""
 
     def __init__(self) -> None:
         self.found: list[beginning.Beginning] = []
+        self.lengths: list[set[int]] = []
 
-    def __call__(self, *args: Any) -> beginning.Beginning:
-        self.found.append(begin(*args))
+    def __call__(self, vlm: VLM, *args: Any) -> beginning.Beginning:
+        for handle in self.handles:
+            handle.remove()
+        self.found.append(begin(vlm, *args))
+        self.lengths.append(seen := set[int]())
+        self.handles = [vlm.sites.mixers[0].module.register_forward_hook(lambda m, a, out: seen.add(out[0].shape[1]))]
         return self.found[-1]
+
+    handles: Sequence[Any] = ()
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -159,6 +169,53 @@ def test_prompts_that_begin_otherwise_are_run_whole() -> None:
     assert begin(vlm, [clean, other], end, 5).start == end
     assert begin(vlm, [clean, other], end + 1, 5).start == 0  # the first word of the data
     assert begin(vlm, [clean, changed], end, 5).start == begin(vlm, [changed, clean], end, 5).start == 0
+
+
+@pytest.mark.usefixtures("always")
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("modality", MODALITIES)
+def test_while_anybody_hooks_the_model_runs_are_whole_and_of_the_batch_as_it_is(
+    family: str, modality: Modality
+) -> None:
+    vlm = tiny(family)
+    some = batch(vlm, modality)
+    site = vlm.sites.heads[1]
+    vectors = torch.randn(len(some), some.layout.length, *([site.count, site.width]), generator=torch.manual_seed(0))
+
+    with vlm.edit_inputs({site: lambda live: live + vectors}):  # of each prompt its own
+        start = begin(vlm, [vlm.capture(some.clean)], some.layout.prefix.stop, 12).start
+        together = ap_ig(vlm, some, steps=3)
+        alone = ap_ig(vlm, some, steps=3, at_once=1)
+
+    assert start == 0 and begin(vlm, [vlm.capture(some.clean)], some.layout.prefix.stop, 12).start > 0
+    assert torch.equal(together.scores.neurons, alone.scores.neurons) and together.scores.neurons.abs().max() > 1e-3
+
+
+def test_what_transformers_and_accelerate_hook_is_the_model_s_own() -> None:
+    vlm, layer = fresh("llava_next"), 1
+    vlm.run(vlm.capture(batch(vlm, "image").clean))
+    own = sum(len(module._forward_hooks) for module in vlm.model.modules())
+
+    assert own > 0 and untouched(vlm.model)  # collects outputs
+    with replaced_forward(vlm.layers[layer], vlm.layers[layer].forward):
+        assert not untouched(vlm.model)
+        vlm.layers[layer]._hf_hook = object()  # as accelerate leaves it
+        assert untouched(vlm.model)
+    with counted([vlm.layers[layer]]):
+        assert not untouched(vlm.model)
+    assert untouched(vlm.model)
+
+
+@pytest.mark.usefixtures("always")
+def test_a_prompt_whose_prefix_sees_what_follows_it_is_run_whole() -> None:
+    vlm = tiny("gemma3")
+    some = batch(vlm, "image")
+    end, types = some.layout.prefix.stop, some.clean["token_type_ids"].clone()
+    types[1, end - 1] = 1  # one block with the picture, in which all see all
+    call = vlm.capture(dict(some.clean) | {"token_type_ids": types})
+
+    assert begin(vlm, [vlm.capture(some.clean)], end, 12).start == end
+    assert begin(vlm, [call], end, 12).start == begin(vlm, [vlm.capture(some.clean), call], end, 12).start == 0
 
 
 @pytest.mark.usefixtures("always")

@@ -21,7 +21,8 @@ from diptych.experiments._measured import (
     random_scores,
     reversed_order,
 )
-from diptych.experiments.faithfulness_curve import _orders, _stability, choose
+from diptych.experiments._ranked import rankings
+from diptych.experiments.faithfulness_curve import _stability, choose
 from diptych.faithfulness import MIB_SIZES, bisect, cmd, cpr
 from diptych.grid import Grid
 from diptych.layout import Layout
@@ -180,7 +181,7 @@ def test_signed_scores_are_ranked_by_how_much_patching_takes_the_metric_to_the_c
 
 
 def test_each_random_circuit_is_drawn_with_a_seed_of_its_own() -> None:
-    orders = _orders(helpful_first("logit_diff", "l1"), "l1", 3, 7)
+    orders = rankings(helpful_first("logit_diff", "l1"), "l1", 3, 7)
 
     drawn = [order(scores(IMAGE, 0)).top(0.3) for name, order in orders.items() if name.startswith("random")]
     assert len(drawn) == 3 and not any(drawn[0].equal(other) for other in drawn[1:])

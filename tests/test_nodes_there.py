@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 from diptych.compare import overlaps, set_pair
 from diptych.errors import MismatchError, StoreError
-from diptych.experiments.faithfulness_curve import random_scores
+from diptych.experiments._measured import random_scores
 from diptych.grid import Circuit, Grid, Scores
 from diptych.layout import Layout, position_map
 from diptych.ranking import SAMPLE

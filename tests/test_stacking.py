@@ -1,6 +1,5 @@
 """Stacking: prompts are captured together only where that changes none, and stacked along dimensions that are learnt."""
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -12,9 +11,11 @@ from diptych.items import MODALITIES, Modality
 from diptych.models.calls import DecoderCall
 from diptych.models.encode import collate, encode_item
 from diptych.models.once import parts
-from diptych.models.stacking import learn_batch_dims, prompts, reads_apart, stack
+from diptych.models.stacking import changed, joined, learn_batch_dims, prompts, reads_apart, stack
 from diptych.models.vlm import VLM
 from prompts import counted, item
+from tiny import FAMILIES
+from tiny import tiny as of_family
 from zoo import QUIET, fresh, tiny
 
 pytestmark = QUIET
@@ -91,22 +92,37 @@ def test_whether_a_model_reads_prompts_apart_is_tried_once_for_prompts_of_one_fo
     assert len(first) > len(second) == 1
 
 
-def both(name: str, leaf: Callable[[DecoderCall], torch.Tensor]) -> bool:
-    """Whether a tiny model passes for one that reads two prompts apart if, of both at once, an argument is `leaf`."""
-    vlm = tiny(name)
-    inputs = collate([encode_item(vlm, item(number), "image") for number in (1, 2)])
-    apart = vlm.capture_each([inputs])[0]
-    return reads_apart(
-        lambda some: apart.with_leaves(lambda _, own: leaf(apart) if own is apart.embeddings else own), inputs, apart
-    )
+DTYPES = [(torch.float64, 1e-4), (torch.float32, 1e-3), (torch.float16, 0.02), (torch.bfloat16, 0.1)]
+"""And a share of another prompt that is more than rounding."""
 
 
-def test_a_model_that_reads_another_prompt_by_more_than_rounding_is_known() -> None:
-    def leaking(share: float) -> Callable[[DecoderCall], torch.Tensor]:
-        return lambda call: call.embeddings + share * call.embeddings.flip(0)
+@pytest.mark.parametrize(("dtype", "share"), DTYPES)
+@pytest.mark.parametrize("family", FAMILIES)
+@torch.no_grad()
+def test_a_model_that_reads_another_prompt_by_more_than_rounding_is_known(
+    family: str, dtype: torch.dtype, share: float
+) -> None:
+    vlm = of_family(family, "sdpa", dtype)
+    one = encode_item(vlm, item(1), "image").inputs
+    both = joined([one, changed(one)])
+    apart = vlm.capture_each([both])[0]
 
-    assert both("qwen2_vl", leaking(0)) and both("qwen2_vl", leaking(1e-6))
-    assert not both("qwen2_vl", leaking(1e-3)) and not both("qwen2_vl", lambda call: call.embeddings[:1])
+    def passes(leaf: torch.Tensor) -> bool:
+        given = apart.with_leaves(lambda _, own: leaf if own is apart.embeddings else own)
+        return reads_apart(lambda some: given, both, apart)
+
+    assert vlm.stacks(one) and passes(apart.embeddings)
+    assert not passes(apart.embeddings + share * apart.embeddings.flip(0))
+    assert not passes(apart.embeddings[:1]) and not passes(apart.embeddings.flip(0))
+
+
+@torch.no_grad()
+def test_words_in_reverse_tell_whether_prompts_without_a_picture_are_read_apart() -> None:
+    vlm = tiny("molmo2")
+    words = encode_item(vlm, item(1), "text").inputs
+
+    assert changed(words)["input_ids"].tolist() == [words["input_ids"][0].tolist()[::-1]]
+    assert vlm.stacks(words) and not vlm.stacks(encode_item(vlm, item(1), "image").inputs)
 
 
 def test_a_strip_of_patches_is_found_to_stack_along_its_width() -> None:

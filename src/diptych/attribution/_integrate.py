@@ -17,7 +17,7 @@ from diptych.grid import Grid, Scores
 from diptych.metrics import Metric
 from diptych.models.beginning import begin
 from diptych.models.calls import DecoderCall, Path
-from diptych.models.hooks import recomputed
+from diptych.models.hooks import recomputed, untouched
 from diptych.models.sites import Site
 from diptych.models.vlm import VLM
 
@@ -66,14 +66,16 @@ class Integral:
         interpolate_images: bool = True,
         propagation: Propagation = lambda vlm: nullcontext(),
     ) -> None:
-        self.vlm, self.batch, self.metric, self.at_once, self.propagation = vlm, batch, metric, at_once, propagation
+        self.vlm, self.batch, self.metric, self.propagation = vlm, batch, metric, propagation
         self.recomputes = _low(memory)
         if at_once is not None and at_once < 1:
             raise InputError(f"{at_once} path points are to share a run; expected at least 1.")
         clean, counterfactual = vlm.capture(batch.clean), vlm.capture(batch.counterfactual)
         self.path = Path.between(clean, counterfactual)
-        forwards = 2 + 3 * steps  # a backward pass takes twice as long as a forward at most
+        forwards = 2 + 2 * steps  # a backward pass to activations takes at least as long as a forward
         self.beginning = begin(vlm, (clean, counterfactual), batch.layout.prefix.stop, forwards)
+        shared = points_at_once(len(batch) * batch.layout.length) if untouched(vlm.model) else 1
+        self.at_once = at_once or shared
         with torch.no_grad():
             self.directions, self.clean, other = self._compare(clean, counterfactual)
             everyone = list(range(len(batch)))
@@ -88,9 +90,8 @@ class Integral:
     def add(self, points: Points, rows: list[int]) -> None:
         """Add the gradients of the given prompts at the given points α of the path."""
         path, alphas = self.path.take(rows), list(points)
-        at_once = self.at_once or points_at_once(len(rows) * self.batch.layout.length)
-        for start in range(0, len(alphas), at_once):
-            some = alphas[start : start + at_once]
+        for start in range(0, len(alphas), self.at_once):
+            some = alphas[start : start + self.at_once]
             self._add(path, [float(alpha) for alpha in some], [points[alpha] for alpha in some], rows)
         self.steps[rows] += len(points)
         self.weights[rows] += sum(points.values())
@@ -176,7 +177,7 @@ class Integral:
 
 
 def points_at_once(positions: int) -> int:
-    """How many path points share a run of so many positions, of all prompts together, if nothing else is said."""
+    """How many path points share a run of a batch of so many positions, if nothing else is said and nobody hooks the model."""
     return max(1, POSITIONS // positions)
 
 

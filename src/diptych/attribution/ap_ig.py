@@ -32,7 +32,8 @@ def ap_ig(
     Image positions are interpolated too: the path runs through the inputs after image features are merged.
     `rule`: midpoint, right, left or trapezoid. `steps`: gradient points per prompt; `None` starts at 5 and refines the
     rule for each prompt until its completeness error is below `tolerance` or the next refinement would pass `cap`.
-    `at_once`: path points that share a run; by default as many as it holds within 300 positions, at least one.
+    `at_once`: path points that share a run; by default as many as it holds within 300 positions, and one while anybody
+    hooks the model, whose hooks may be made for the batch as it is.
     `memory="low"`: no run's activations are held, at 2F + steps·F more.
     `interpolate_images=False`: image features stay clean on the whole path, as in Paper A's code (methods §14).
     Cost 2F + steps·(F + B), of what follows the prefix alone where that is long (`models.beginning`).

@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from diptych.activations import Activations
@@ -140,6 +141,31 @@ class Both:
     counterfactual: Tensor
     others: Activations
     beginning: Beginning
+
+
+@dataclass(frozen=True, eq=False)
+class Effects:
+    """m(circuit) − m(empty) of some prompts of one shape, whose counterfactual node values are kept."""
+
+    vlm: VLM
+    both: Both
+    metric: str
+    batch_size: int
+
+    @property
+    def total(self) -> Float[Tensor, " prompt"]:
+        """Of the whole model."""
+        return self._above(self.both.clean)
+
+    def of(self, circuit: Circuit) -> Float[Tensor, " prompt"]:
+        """Of a circuit, all else counterfactual. Cost 1F."""
+        both, expanded = self.both, [circuit.expand(self.both.batch.layout)]
+        how = {"batch_size": self.batch_size, "beginning": both.beginning}
+        return self._above(run_circuits(self.vlm, both.call, expanded, both.others, **how)[0])  # type: ignore[arg-type]
+
+    def _above(self, logits: Tensor) -> Tensor:
+        value = partial(_value, self.metric, self.both.batch, self.both.clean)
+        return value(logits) - value(self.both.counterfactual)
 
 
 @torch.no_grad()

@@ -8,7 +8,7 @@ from torch import nn
 from diptych.batch import Inputs
 from diptych.models.calls import BatchDims, DecoderCall
 from diptych.models.once import by_picture, captured
-from diptych.models.stacking import Capture, joined, learn_batch_dims, prompts, reads_apart, stack, striped
+from diptych.models.stacking import Capture, changed, joined, learn_batch_dims, prompts, reads_apart, stack
 
 Form = tuple[tuple[str, str], ...]
 
@@ -44,12 +44,12 @@ class Capturing:
     def reads_apart(self, inputs: Inputs) -> bool:
         """Whether the model, given prompts like these one behind the other, makes of each what it makes of it alone.
 
-        Tried once for prompts of one form, with the first and the last, whose picture is changed.
+        Tried once for prompts of one form, with the first and the same one with another picture, or with other words.
         """
-        ones = prompts(inputs)
-        form = tuple((name, f"{list(value.shape)} {value.dtype}") for name, value in ones[0].items())
+        one = prompts(inputs)[0]
+        form = tuple((name, f"{list(value.shape)} {value.dtype}") for name, value in one.items())
         if form not in self._apart:
-            both = joined([ones[0], {name: striped(value) for name, value in ones[-1].items()}])
+            both = joined([one, changed(one)])
             self._apart[form] = reads_apart(self.reach, both, self.each([both])[0])
         return self._apart[form]
 

@@ -19,6 +19,22 @@ def hooks(*handles: Any) -> Iterator[None]:
             handle.remove()
 
 
+def untouched(model: nn.Module) -> bool:
+    """Whether nothing but the model itself runs when it is called: nobody hooked a module or replaced its forward.
+
+    What transformers puts there to collect outputs, and accelerate to move tensors, counts as the model's.
+    """
+    return all(
+        all(_of_transformers(hook) for hook in (*module._forward_hooks.values(), *module._forward_pre_hooks.values()))
+        and ("forward" not in module.__dict__ or hasattr(module, "_hf_hook"))
+        for module in model.modules()
+    )
+
+
+def _of_transformers(hook: Callable[..., Any]) -> bool:
+    return str(getattr(hook, "__module__", "")).startswith("transformers.")
+
+
 @contextmanager
 def replaced_forward(layer: nn.Module, forward: Callable[..., Any]) -> Iterator[None]:
     """While open, the layer computes `forward` instead."""

@@ -56,7 +56,7 @@ def _stacked(calls: Sequence[DecoderCall], places: Sequence[int]) -> DecoderCall
 
 def _alike(calls: Sequence[DecoderCall], ends: Sequence[int]) -> list[list[int]]:
     """The places of calls of one prompt that have the same arguments at all positions before their end."""
-    begun = [beginning(call, end) for call, end in zip(calls, ends, strict=True)]
+    begun = [beginning(call, end, end) for call, end in zip(calls, ends, strict=True)]
     groups: list[list[int]] = []
     for place, mine in enumerate(begun):
         group = next((group for group in groups if equal(begun[group[0]], mine)), None)

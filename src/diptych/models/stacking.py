@@ -12,6 +12,9 @@ from diptych.models.calls import BatchDims, DecoderCall, same
 
 Capture = Callable[[Inputs], DecoderCall]
 
+ROUNDING = {torch.float64: 1e-6, torch.float32: 1e-4, torch.float16: 4e-3, torch.bfloat16: 3e-2}
+"""What another batch may change of a tower's features, as a share of what another picture does: four digits of two in half."""
+
 
 def prompts(inputs: Inputs) -> list[Inputs]:
     """The inputs of each prompt of a batch, as `collate` put them one behind the other; raises `MismatchError`."""
@@ -28,10 +31,14 @@ def prompts(inputs: Inputs) -> list[Inputs]:
     return [{name: part[index] for name, part in parts.items()} for index in range(count)]
 
 
-def striped(value: Tensor) -> Tensor:
+def changed(one: Inputs) -> Inputs:
+    """The prompt with another picture; without one, with its words in reverse."""
+    pictures = {name: _striped(value) for name, value in one.items() if value.is_floating_point()}
+    return {**one, **(pictures or {"input_ids": one["input_ids"].flip(1)})}
+
+
+def _striped(value: Tensor) -> Tensor:
     """Pixels of another picture: every second number halved, since some towers do not see how light a picture is."""
-    if not value.is_floating_point():
-        return value
     return value * (1 - torch.arange(value.shape[-1], device=value.device) % 2 / 2).to(value.dtype)
 
 
@@ -43,8 +50,8 @@ def joined(ones: Sequence[Inputs]) -> Inputs:
 def reads_apart(capture: Capture, both: Inputs, apart: DecoderCall) -> bool:
     """Whether the model makes of two prompts at once what it makes of each alone (`apart`), but for rounding.
 
-    Some refuse the batch; some read the pictures of another prompt and do not say so. Floats may differ by half of their
-    digits, and by a tenth of what the two prompts differ by.
+    Some refuse the batch; some read the pictures of another prompt and do not say so. Floats may differ by `ROUNDING` of
+    what the two prompts differ by: give two that differ in their picture alone.
     """
     try:
         found = capture(both).leaves()
@@ -66,8 +73,7 @@ def _reads_same(found: Any, expected: Any, first: Any) -> bool:
         return False
     if not expected.numel():
         return True
-    error, rounding = _distance(found, expected), torch.finfo(found.dtype).eps ** 0.5
-    return error <= 0.1 * _distance(expected, first) and error <= rounding * float(expected.abs().max())
+    return _distance(found, expected) <= ROUNDING[found.dtype] * _distance(expected, first)
 
 
 def learn_batch_dims(capture: Capture, inputs: Inputs, call: DecoderCall) -> BatchDims:
