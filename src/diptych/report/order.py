@@ -11,6 +11,7 @@ EXPERIMENTS = (
     "entity_gap",
     "discover",
     "faithfulness_curve",
+    "minimal_circuit",
     "diptych_view",
     "node_view",
     "agreement",
