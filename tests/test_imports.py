@@ -60,6 +60,7 @@ METHODS = {
     "lens",
     "paper_compat",
     "planted",
+    "racing",
     "similarity",
     "swap",
     "written",
