@@ -89,21 +89,26 @@ def keep(line: Line, told: Mapping[str, Any]) -> None:
         "conditions": dict(told),
     }
     KEPT.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    rows = [(Line(**one["line"]), one["conditions"]) for one in kept.values()]
-    table = "\n".join(
-        [
-            f"{HEADER[: HEADER.index(chr(10))]} when, load |",
-            f"{HEADER[HEADER.index(chr(10)) + 1 :]}---|",
-            *map(_row, rows),
-        ]
-    )
-    between("ratios", table)
+    rows = measured()
+    between("ratios", table(rows))
     between("headline", "\n".join(headline(rows)))
     lines = [line for line, _ in rows]
     plot(lines)
     if grown := [line for line in lines if line.points]:
         growth.plot(grown, GROWTH)
         between("growth", f"![Seconds against counts, both logarithmic, with the fitted exponents]({GROWTH.name})")
+
+
+def measured() -> list[tuple[Line, Mapping[str, Any]]]:
+    """All lines that are kept, with their conditions."""
+    kept = json.loads(KEPT.read_text(encoding="utf-8"))
+    return [(Line(**one["line"]), one["conditions"]) for one in kept.values()]
+
+
+def table(rows: Sequence[tuple[Line, Mapping[str, Any]]]) -> str:
+    """All lines, in Markdown."""
+    names, rule = HEADER.split("\n")
+    return "\n".join([f"{names} when, load |", f"{rule}---|", *map(_row, rows)])
 
 
 def _row(one: tuple[Line, Mapping[str, Any]]) -> str:

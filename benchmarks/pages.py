@@ -6,6 +6,12 @@ from pathlib import Path
 NUMBERS = Path(__file__).parent / "numbers.md"
 
 
+def standing(name: str) -> str:
+    """The text between the two marks."""
+    page = NUMBERS.read_text(encoding="utf-8")
+    return page.partition(f"<!-- {name} -->\n")[2].partition(f"\n<!-- end of {name} -->")[0]
+
+
 def between(name: str, text: str) -> None:
     """Put the text in place of what stands between `<!-- name -->` and `<!-- end of name -->`."""
     opened, closed = f"<!-- {name} -->", f"<!-- end of {name} -->"
