@@ -1,6 +1,6 @@
 """What prompts begin with alike is computed once: scores and curves are those of whole runs, where a model can."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -76,7 +76,7 @@ def test_scores_behind_a_prefix_are_those_of_whole_runs(
 @pytest.mark.parametrize("modality", MODALITIES)
 @torch.no_grad()
 def test_circuits_behind_a_prefix_give_what_whole_runs_give(
-    family: str, kernel: str, modality: Modality, monkeypatch: pytest.MonkeyPatch
+    family: str, kernel: str, modality: Modality, monkeypatch: pytest.MonkeyPatch, noted: "Noted"
 ) -> None:
     vlm = tiny(family, kernel)
     some = batch(vlm, modality)
@@ -87,7 +87,6 @@ def test_circuits_behind_a_prefix_give_what_whole_runs_give(
     how = {"metric": "logit_diff", "answers": answers(vlm), "batch_size": 8}
     whole = {ablation: work(ablation=ablation, **how) for ablation in ("counterfactual", "zero")}
     monkeypatch.setattr(beginning, "LOST", -100)
-    noted = Noted()
     monkeypatch.setattr(_measured, "begin", noted)
 
     behind = {ablation: work(ablation=ablation, **how) for ablation in ("counterfactual", "zero")}
@@ -112,14 +111,25 @@ class Noted:
         self.lengths: list[set[int]] = []
 
     def __call__(self, vlm: VLM, *args: Any) -> beginning.Beginning:
-        for handle in self.handles:
-            handle.remove()
+        self.close()
         self.found.append(begin(vlm, *args))
         self.lengths.append(seen := set[int]())
         self.handles = [vlm.sites.mixers[0].module.register_forward_hook(lambda m, a, out: seen.add(out[0].shape[1]))]
         return self.found[-1]
 
     handles: Sequence[Any] = ()
+
+    def close(self) -> None:
+        """Leave the model, which other tests share, without hooks."""
+        for handle in self.handles:
+            handle.remove()
+
+
+@pytest.fixture
+def noted() -> Iterator[Noted]:
+    found = Noted()
+    yield found
+    found.close()
 
 
 @pytest.mark.parametrize("family", FAMILIES)
