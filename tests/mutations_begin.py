@@ -167,8 +167,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     (
         MEASURED,
-        "return value(logits) - value(self.both.counterfactual)",
-        "return value(logits)",
+        "above = value(logits) - value(self.both.counterfactual)",
+        "above = value(logits)",
         MINIMAL_TESTS + "test_effects_are_those_of_circuits_measured_together[qwen2_vl]",
     ),
     (
@@ -182,5 +182,11 @@ MUTATIONS: tuple[Mutation, ...] = (
         "live = args[0].view_as(args[0])",
         "live = args[0].detach()",
         "tests/test_plain_path.py::test_scores_are_those_of_a_plain_loop[qwen2_vl-sdpa]",
+    ),
+    (
+        MEASURED,
+        "return -above if self.metric in TOWARDS_COUNTERFACTUAL else above",
+        "return above",
+        MINIMAL_TESTS + "test_a_metric_that_grows_towards_the_counterfactual_is_raced_as_others_are",
     ),
 )

@@ -10,7 +10,7 @@ import torch
 import diptych
 from diptych.errors import InputError
 from diptych.experiments._measured import Effects, measure_circuits, runs
-from diptych.experiments.minimal_circuit import looked
+from diptych.experiments.minimal_circuit import _Looks, looked
 from diptych.models.memory import fitting
 from diptych.racing import Standing
 from diptych.result import Result
@@ -116,6 +116,33 @@ def test_a_race_that_was_interrupted_goes_on_to_the_same_result(run: Run, raced:
 def test_what_cannot_be_raced_is_refused(run: Run, parameters: dict[str, Any], said: str) -> None:
     with pytest.raises(InputError, match=said):
         run.get("minimal_circuit", **{**ASKED, **parameters})
+
+
+def test_a_metric_that_grows_towards_the_counterfactual_is_raced_as_others_are(run: Run) -> None:
+    asked = ASKED | {"metric": "indirect_effect"}
+    raced = run.get("minimal_circuit", **asked, look=100)
+    swept = run.get("faithfulness_curve", **asked, halvings=0, rediscoveries=2)
+    found = {row["size"]: row["on select"] for row in swept.rows}
+
+    assert raced.conditions["minimal size"] == swept.conditions["minimal size"] in SIZES[1:-1]
+    for row in raced.rows:
+        assert row["on select"] == pytest.approx(found[row["size"]], abs=1e-5)
+        assert row["passes"] is (row["on select"] >= 0.8)  # type: ignore[operator]
+
+
+def test_the_smallest_size_asked_for_is_not_said_to_have_one_below_it(run: Run) -> None:
+    found = run.get("minimal_circuit", **{**ASKED, "sizes": (0.5, 1.0)})
+
+    assert found.conditions["minimal size"] == 0.5 and "the smallest size asked for" in found.summary
+
+
+def test_an_effect_towards_the_counterfactual_chooses_no_size() -> None:
+    looks = object.__new__(_Looks)
+    looks.effects = {0.5: [(np.array([-2.0, 0.5]), np.array([-3.0, 1.0]), ["a", "b"])]}
+
+    assert looks.against(0.5) == "the model's own effect is -1.00 on average, towards the counterfactual"
+    looks.effects = {0.5: [(np.array([2.0]), np.array([3.0]), ["a"])]}
+    assert looks.against(0.5) == ""
 
 
 def test_no_size_that_passes_is_said(run: Run) -> None:

@@ -25,7 +25,7 @@ Reduction = Literal["l1", "abs", "signed"]
 REDUCTIONS = ("l1", "abs", "signed")
 
 POSITIONS = 300
-"""Of runs so long, twice as many rows take twice as long: shorter ones leave a processor idle (benchmarks/numbers.md)."""
+"""Of runs so long, twice as many rows take twice as long; shorter ones leave a processor idle (decision 0035)."""
 
 Propagation = Callable[[VLM], AbstractContextManager[None]]
 """While open, a backward pass propagates by other rules than the gradient's (RelP)."""

@@ -145,7 +145,11 @@ class Both:
 
 @dataclass(frozen=True, eq=False)
 class Effects:
-    """m(circuit) − m(empty) of some prompts of one shape, whose counterfactual node values are kept."""
+    """How much of the metric circuits keep, of some prompts of one shape, whose counterfactual node values are kept.
+
+    m(circuit) − m(empty), or m(empty) − m(circuit) of a metric that grows towards the counterfactual: positive where a
+    circuit is like the model.
+    """
 
     vlm: VLM
     both: Both
@@ -165,7 +169,8 @@ class Effects:
 
     def _above(self, logits: Tensor) -> Tensor:
         value = partial(_value, self.metric, self.both.batch, self.both.clean)
-        return value(logits) - value(self.both.counterfactual)
+        above = value(logits) - value(self.both.counterfactual)
+        return -above if self.metric in TOWARDS_COUNTERFACTUAL else above
 
 
 @torch.no_grad()

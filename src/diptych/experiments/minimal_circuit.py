@@ -70,10 +70,11 @@ def minimal_circuit(
     looks = _Looks(run, ranked, threshold, metric, seed)
     found = race(looks, len(looks.order), sizes, risk=risk, look=look)
     select = {size: looks.estimate(size) for size in sorted(found.prompts)}
-    surest = select[max(select, key=found.prompts.__getitem__)]
-    size = None if surest.reason else found.size
+    most = max(select, key=found.prompts.__getitem__)
+    surest, reason = select[most], select[most].reason or looks.against(most)
+    size = None if reason else found.size
     rows = [_row(modality, size, found, estimate) for size, estimate in select.items()]
-    reported, noted = None, [f"Faithfulness is not defined on select: {surest.reason}."] if surest.reason else []
+    reported, noted = None, [f"No size is chosen on select: {reason}."] if reason else []
     if size is not None:
         orders = rankings(ranked.main, ranked.reduction, random_circuits, seed)
         work = partial(ranked.work(run, "counterfactual", metric), sizes=[size], orders=orders)
@@ -86,7 +87,7 @@ def minimal_circuit(
     told = {"metric": metric, "ablation": "counterfactual", "threshold": threshold, "seed": seed}
     raced = {"minimal size": size, "selected on": "select", "risk": risk, "prompts per look": look}
     return Finding(
-        summary=_summary(run.task.name, modality, threshold, cost, reported),
+        summary=_summary(run.task.name, modality, threshold, cost, reported, smallest=size == sizes[0]),
         rows=rows,
         conditions=ranked.conditions(told)
         | raced
@@ -132,6 +133,11 @@ class _Looks:
         names = [name for look in self.effects[size] for name in look[2]]
         return ratio_of_means(kept, total, names, seed=self.seed)
 
+    def against(self, size: float) -> str:
+        """Why margins of the prompts that a size was run on say nothing of F, if so: its denominator is below 0."""
+        effect = float(np.concatenate([total for _, total, _ in self.effects[size]]).mean())
+        return f"the model's own effect is {effect:.2f} on average, towards the counterfactual" if effect < 0 else ""
+
     def _groups(self, contrasts: Sequence[Contrast]) -> list[list[Contrast]]:
         """Those of each shape."""
         groups: dict[Shape, list[Contrast]] = {}
@@ -153,7 +159,7 @@ def looked(
     answers: AnswerTokens,
     batch_size: int,
 ) -> Values:
-    """Effects m(circuit) − m(empty) of the sizes that a look measures [size, prompt], and the model's [prompt]."""
+    """Effects of the circuits of the sizes that a look measures [size, prompt], and the model's [prompt]; see `Effects`."""
 
     def attempt(size: int) -> Values:
         chunks = [list(group[start : start + size]) for group in groups for start in range(0, len(group), size)]
@@ -204,13 +210,14 @@ def _reported(test: Measured) -> Row:
     return dict(zip(ON_TEST, values, strict=True))
 
 
-def _summary(task: str, modality: Modality, threshold: float, cost: str, found: Row | None) -> str:
+def _summary(task: str, modality: Modality, threshold: float, cost: str, found: Row | None, *, smallest: bool) -> str:
     if found is None:
         return f"From {modality}, no circuit of {task} reaches a faithfulness of {threshold:.2f} on select; see the notes. {cost}"
+    less = "the smallest size asked for" if smallest else "where the next smaller size has less"
     return (
         f"From {modality}, {found['size']:.1%} of the nodes do {task} with faithfulness {fixed(found['faithfulness'])} "
-        f"{interval(found)} on test (at least {threshold:.2f} on select, where the next smaller size has less); random "
-        f"circuits of this size reach {fixed(found['random circuits'])}. {cost}"
+        f"{interval(found)} on test (at least {threshold:.2f} on select, {less}); random circuits of this size reach "
+        f"{fixed(found['random circuits'])}. {cost}"
     )
 
 
